@@ -1,0 +1,58 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+namespace ferry::base {
+namespace {
+
+std::shared_ptr<spdlog::logger> make_logger() {
+  auto console = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  console->set_level(spdlog::level::warn);
+  console->set_pattern("ferry: %v");
+  auto logger = std::make_shared<spdlog::logger>("ferry", std::move(console));
+  logger->set_level(spdlog::level::info);
+  logger->flush_on(spdlog::level::info);
+  return logger;
+}
+
+spdlog::logger& logger() {
+  static std::shared_ptr<spdlog::logger> instance = make_logger();
+  return *instance;
+}
+
+spdlog::level::level_enum level_of(Severity severity) {
+  switch (severity) {
+    case Severity::kError: return spdlog::level::err;
+    case Severity::kWarning: return spdlog::level::warn;
+    case Severity::kInfo: return spdlog::level::info;
+    case Severity::kDebug: return spdlog::level::debug;
+  }
+  return spdlog::level::err;
+}
+
+char letter_of(Severity severity) { return "EWID"[static_cast<int>(severity)]; }
+
+}  // namespace
+
+void log_to_standard_error() { logger(); }
+
+void log_to_file(const std::filesystem::path& file) {
+  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
+  sink->set_level(spdlog::level::info);
+  spdlog::pattern_time_type utc = spdlog::pattern_time_type::utc;
+  sink->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S %v", utc));
+  auto& sinks = logger().sinks();
+  sinks.resize(1);
+  sinks.push_back(std::move(sink));
+}
+
+void log_line(Severity severity, std::string_view component, std::string_view text) {
+  logger().log(level_of(severity), "[{}]{}: {}", component, letter_of(severity), text);
+}
+
+}  // namespace ferry::base

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "connector/source.h"
+#include "connector/target.h"
+
+namespace ferry::connector {
+
+// What the engine lends to a target for one task. Everything outlives the target.
+struct TargetContext {
+  TargetJournal& journal;
+  base::Clock& clock;
+  std::filesystem::path scratch;  // A folder of the task's own for files that need not survive it; it exists.
+};
+
+// One kind of endpoint. Stateless; any thread.
+class Connector {
+ public:
+  virtual ~Connector() = default;
+
+  // Validates the endpoint's settings and makes no connection. Throws Error(kDocumentInvalid, kSettingUnknown,
+  // kSettingConflict), or Error(kUnsupported) where the engine has no such role.
+  virtual std::unique_ptr<Source> open_source(const model::Endpoint& endpoint) const = 0;
+  virtual std::unique_ptr<Target> open_target(const model::Endpoint& endpoint, const TargetContext& context) const = 0;
+};
+
+// The connectors by DMS's EngineName. Filled by connectors/registry.cc, handed on by main.
+using Registry = std::map<std::string, std::unique_ptr<Connector>, std::less<>>;
+
+// Throws Error(kUnsupported) listing the known engines.
+const Connector& find_connector(const Registry& registry, std::string_view engine_name);
+
+}  // namespace ferry::connector

@@ -1,0 +1,201 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "connector/prerequisite.h"
+#include "connector/task_notes.h"
+#include "model/change_batch.h"
+#include "model/checkpoint.h"
+#include "model/endpoint.h"
+#include "model/record_batch.h"
+#include "model/snapshot_mark.h"
+#include "model/table_kind.h"
+
+// The seams of a source. All methods report failure by throwing base::Error: a kind whose Recovery is kTable
+// concerns the one table named in the call, kRecoverable may be tried again on a new Source, kFatal ends the task.
+// A method given a stop_token returns, or throws Error(kStopped), within a second of the request.
+namespace ferry::connector {
+
+using model::TableKind;
+
+// One table or view of the source, as the catalog lists it.
+struct CatalogTable {
+  model::TableName name;
+  TableKind kind = TableKind::kTable;
+  std::int64_t rows_estimate = -1;   // Below 0 where the source does not know.
+  std::int64_t bytes_estimate = -1;  // On the source's disk, without indexes.
+};
+
+// What is in the source. Used by one thread; keeps one connection for its life.
+class SourceCatalog {
+ public:
+  virtual ~SourceCatalog() = default;
+
+  // Every table and view that a mapping could select, by schema and name; system schemas and AWS DMS's own
+  // tables (awsdms_*) left out. Partitioned parents are left out: their leaves are the tables.
+  virtual std::vector<CatalogTable> tables(std::stop_token stop) = 0;
+
+  // The table as it is now. Throws Error(kSourceTable) when there is no such table.
+  virtual model::TableVersionPtr describe(const model::TableName& table, std::stop_token stop) = 0;
+};
+
+// A half-open range of a table's key in key order, as connector text; an empty bound is open.
+struct KeyRange {
+  std::vector<std::string> from;
+  std::vector<std::string> to;
+};
+
+struct UnloadRequest {
+  model::TableName table;
+  std::optional<KeyRange> range;         // Only these rows; all where absent.
+  std::int64_t batch_bytes_max = 0;      // A batch ends when its rows hold this many bytes; at least one row.
+  std::int64_t batch_rows_max = 0;       // … or this many rows.
+  bool want_mark = true;                 // False for a load that no capture follows.
+  std::chrono::seconds lock_timeout{0};  // How long to wait for the table's lock in all; 0 = until stop.
+};
+
+// Reads one slice of a table. Used by one thread at a time.
+class SliceReader {
+ public:
+  virtual ~SliceReader() = default;
+
+  // The next rows of the slice in the order the source gives them; nothing after the last. A batch holds at
+  // least one row. Never the same row twice.
+  virtual std::optional<model::RecordBatch> next(std::stop_token stop) = 0;
+};
+
+// One table held still: a lock, a snapshot taken under that lock, and the shape and mark that belong to it. While
+// it lives the table's shape cannot change. Everything it yields is of that one snapshot.
+class TableUnload {
+ public:
+  virtual ~TableUnload() = default;
+
+  virtual const model::TableVersionPtr& table() const = 0;
+  // What the snapshot contains; null when the request did not want it.
+  virtual std::shared_ptr<const model::SnapshotMark> mark() const = 0;
+  // The source's estimate of the table's rows, for encoders and progress; below 0 where it has none.
+  virtual std::int64_t rows_estimate() const { return -1; }
+  // How many slices the table is cut into, at least 1. The slices are disjoint and together hold every row.
+  virtual std::size_t slice_count() const = 0;
+  // Opens slice `index`. Slices may be opened and read by different threads at once, each reader by one.
+  virtual std::unique_ptr<SliceReader> open_slice(std::size_t index, std::stop_token stop) = 0;
+};
+
+// Full load from the source. Thread-safe: several tables are unloaded at once, each on connections of its own.
+class SourceUnload {
+ public:
+  virtual ~SourceUnload() = default;
+
+  // Takes the table's lock first and the snapshot second, so that no change of the table's shape falls between.
+  // Throws Error(kSourceTable) when the table is gone or may not be read.
+  virtual std::unique_ptr<TableUnload> begin(const UnloadRequest& request, std::stop_token stop) = 0;
+};
+
+// Which changes a capture is to yield, and under which name it keeps its things on the source.
+struct CaptureScope {
+  // Names what the capture makes on the source; stable over restarts, unique on the source, [a-z0-9_]{1,40}.
+  std::string task_name;
+  std::vector<model::TableName> tables;
+  // Whether a table that appears later belongs to the scope. Thread-safe.
+  std::function<bool(const model::TableName&)> selects;
+  // The stream starts at this native position or checkpoint text instead of now; empty = now.
+  std::string start_position;
+  // How long open transactions may hold up the start before Error(kSourceTimeout) names them.
+  std::chrono::seconds transaction_consistency_timeout{600};
+};
+
+// Where a capture stands on the source.
+struct CaptureStart {
+  model::StreamIdentity identity;
+  model::StreamPosition position;
+};
+
+// Ongoing changes. The capture thread calls everything but acknowledge(), which any one other thread may call.
+// Order of calls: (prepare | verify), start, then next / keep_alive / acknowledge as often as needed, at last
+// destruction, which leaves the log kept for a later verify(). clean() is called instead of all others.
+class SourceCapture {
+ public:
+  virtual ~SourceCapture() = default;
+
+  // Makes on the source what the capture needs, in an order that loses nothing, and makes the source keep its
+  // log from the returned position on. May be repeated after a crash half-way: what an earlier call of the same
+  // task left is taken over or made again. Every transaction that commits after `position` will be yielded.
+  virtual CaptureStart prepare(const CaptureScope& scope, std::stop_token stop) = 0;
+
+  // Compares the source with a stored checkpoint: identity, what prepare() made, and that the log from
+  // checkpoint.resume_position on is still kept. Throws Error(kSourceIdentity) or Error(kSourceSlotLost) naming
+  // what differs and the remedy.
+  virtual void verify(const CaptureScope& scope, const model::Checkpoint& checkpoint, std::stop_token stop) = 0;
+
+  // Lines for a person: what this task made on the source ("replication slot ferry_x_1").
+  virtual std::vector<std::string> created() const = 0;
+
+  // Starts the stream: yields every transaction that commits after `from` (a position of prepare() or of a
+  // checkpoint), and none that is at or before it.
+  virtual void start(const model::StreamPosition& from, std::stop_token stop) = 0;
+
+  // Appends the next changes to `batch`, in log order: it returns when `batch` holds `bytes_max`, when nothing
+  // more is at hand and `batch` is not empty, or when `wait` has passed. A transaction's changes stand between
+  // its kBegin and its kCommit or kRollback, possibly over many batches; two transactions may interleave. An
+  // idle source yields kHeartbeat now and then, whose resume_position says how far the log was empty of changes.
+  // Changes of tables outside the scope may be yielded.
+  virtual void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
+                    std::stop_token stop) = 0;
+
+  // Keeps the connection alive while the target is slow: called at least every kKeepAliveInterval by a capture
+  // thread that waits for room and so does not call next(). Cheap.
+  virtual void keep_alive() = 0;
+
+  // Everything before `position` (a resume_position of this stream) is durable in a stored checkpoint: the source
+  // may forget it. Takes effect with one of the next calls of next() or keep_alive().
+  virtual void acknowledge(const model::StreamPosition& position) = 0;
+
+  // Removes everything prepare() makes for this task, in any half-made state, and returns a line for each thing
+  // removed. Never removes what the user made.
+  virtual std::vector<std::string> clean(const CaptureScope& scope, std::stop_token stop) = 0;
+};
+
+inline constexpr std::chrono::milliseconds kKeepAliveInterval{1000};
+
+// Single rows as they are now, for values the log did not send. Used by one thread.
+class SourceLookup {
+ public:
+  virtual ~SourceLookup() = default;
+
+  // The wanted columns of the row whose key columns have these values (canonical cell form), in the order asked;
+  // nothing when there is no such row. The cells' bytes live until the next call.
+  struct Wanted {
+    model::TableVersionPtr table;
+    std::vector<std::uint32_t> columns;
+    std::vector<model::Cell> key;
+  };
+  virtual std::optional<std::vector<model::Cell>> find(const Wanted& wanted, std::stop_token stop) = 0;
+};
+
+// One source endpoint of one task. Opening it makes no connection. The roles may be used at the same time by
+// different threads; each keeps its own connections.
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  // Checks what the work needs, best first contact: throws the connection's Error when there is none, else
+  // answers every prerequisite, met or not. `with_capture` adds those of ongoing changes.
+  virtual std::vector<Prerequisite> check(bool with_capture, std::stop_token stop) = 0;
+
+  virtual std::unique_ptr<SourceCatalog> catalog() = 0;
+  virtual std::unique_ptr<SourceUnload> unload() = 0;
+  virtual std::unique_ptr<SourceCapture> capture(TaskNotes& notes) = 0;
+  virtual std::unique_ptr<SourceLookup> lookup() = 0;
+
+  // The mark that to_text() of one of this source's marks wrote. Throws Error(kStateUnusable) for other text.
+  virtual std::shared_ptr<const model::SnapshotMark> parse_mark(std::string_view text) const = 0;
+};
+
+}  // namespace ferry::connector

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/table_version.h"
+
+namespace arrow {
+class RecordBatch;
+class Schema;
+class DataType;
+class Array;
+}  // namespace arrow
+
+namespace ferry::model {
+
+// A value without a form in its column's canonical type (logical_type.h). The Arrow cell is null.
+struct OutOfDomain {
+  std::int64_t row;
+  std::uint32_t column;
+  std::string text;  // As the source prints it.
+};
+
+// Rows of one table version in columns, for loads: column i is of arrow_type(table->columns[i].type).
+struct RecordBatch {
+  TableVersionPtr table;
+  std::shared_ptr<arrow::RecordBatch> rows;
+  std::vector<OutOfDomain> out_of_domain;  // By row, then column.
+  std::int64_t bytes = 0;                  // Roughly what `rows` holds in memory.
+};
+
+std::int64_t row_count(const RecordBatch& batch);
+
+// The canonical Arrow type of a logical type.
+std::shared_ptr<arrow::DataType> arrow_type(const LogicalType& type);
+// The canonical schema of a table version: every field nullable, names as in the source.
+std::shared_ptr<arrow::Schema> arrow_schema(const TableVersion& table);
+
+}  // namespace ferry::model
