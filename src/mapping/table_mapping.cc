@@ -1,0 +1,85 @@
+#include "mapping/table_mapping.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/ascii_text.h"
+
+namespace ferry::mapping {
+namespace {
+
+// DMS's own tables in a source or target; never data.
+constexpr std::string_view kControlTablePrefix = "awsdms_";
+
+bool is_control_table(const model::TableName& name) {
+  return model::equal_ignoring_case(std::string_view(name.table).substr(0, kControlTablePrefix.size()),
+                                    kControlTablePrefix);
+}
+
+}  // namespace
+
+bool TableMapping::SelectionRule::matches(const model::TableName& name, model::TableKind kind) const {
+  bool kind_fits = kind == model::TableKind::kView ? views : tables;
+  return kind_fits && schema.matches(name.schema) && table.matches(name.table);
+}
+
+TableMapping TableMapping::select_all_of(const std::vector<std::string>& patterns) {
+  TableMapping mapping;
+  if (patterns.empty()) {
+    mapping.rules_.push_back({.label = "every table",
+                              .action = Action::kInclude,
+                              .schema = NamePattern("%"),
+                              .table = NamePattern("%")});
+  }
+  for (const auto& pattern : patterns) {
+    auto dot = pattern.find('.');
+    if (dot == std::string::npos || dot == 0 || dot + 1 == pattern.size()) {
+      throw base::Error(
+          base::ErrorKind::kUsage,
+          {.message = fmt::format("'{}' is not a pattern of tables", pattern),
+           .remedy = "Write schema.table, with % for any characters and _ for one: 'public.%'"});
+    }
+    mapping.rules_.push_back({.label = fmt::format("'{}'", pattern),
+                              .action = Action::kInclude,
+                              .schema = NamePattern(std::string_view(pattern).substr(0, dot)),
+                              .table = NamePattern(std::string_view(pattern).substr(dot + 1))});
+  }
+  return mapping;
+}
+
+bool TableMapping::selects(const model::TableName& name, model::TableKind kind) const {
+  if (kind == model::TableKind::kView && views_ == Views::kLeftOut) return false;
+  if (is_control_table(name)) return false;
+  bool is_included = false;
+  for (const auto& rule : rules_) {
+    if (!rule.matches(name, kind)) continue;
+    if (rule.action == Action::kExclude) return false;
+    is_included = true;
+  }
+  return is_included;
+}
+
+std::int64_t TableMapping::load_order(const model::TableName& name) const {
+  std::int64_t order = 0;
+  for (const auto& rule : rules_) {
+    if (rule.action == Action::kExclude) continue;
+    if (rule.schema.matches(name.schema) && rule.table.matches(name.table))
+      order = std::max(order, rule.load_order);
+  }
+  return order;
+}
+
+std::vector<std::string> TableMapping::unmatched_rules(std::span<const ListedTable> tables) const {
+  std::vector<std::string> lines;
+  for (const auto& rule : rules_) {
+    bool has_match = std::any_of(tables.begin(), tables.end(), [&](const ListedTable& table) {
+      return rule.matches(table.name, table.kind);
+    });
+    if (!has_match) lines.push_back(rule.label + " matches no table");
+  }
+  return lines;
+}
+
+}  // namespace ferry::mapping

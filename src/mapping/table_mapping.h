@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mapping/name_pattern.h"
+#include "model/table_kind.h"
+#include "model/table_version.h"
+
+namespace ferry::mapping {
+
+// Whether a task carries views. DMS loads them in full-load tasks and leaves them out where changes are
+// captured.
+enum class Views : std::uint8_t { kLoaded, kLeftOut };
+
+// A table or view that the source's catalog lists.
+struct ListedTable {
+  model::TableName name;
+  model::TableKind kind = model::TableKind::kTable;
+};
+
+// The compiled rules of one table-mapping document: which tables a task carries. Pure; immutable; any thread.
+class TableMapping {
+ public:
+  // Throws Error(kMappingInvalid) with AWS's text for a document that DMS refuses, and Error(kUnsupported)
+  // for rules that this version does not carry out.
+  static TableMapping parse(std::string_view json, Views views);
+
+  // For patterns "schema.table" with DMS's wildcards, cut at the first dot; none = every table. Tables only.
+  // Throws Error(kUsage) for a pattern without a dot.
+  static TableMapping select_all_of(const std::vector<std::string>& patterns);
+
+  // An include or explicit rule matches and no exclude rule does. Never awsdms_* tables.
+  bool selects(const model::TableName& name, model::TableKind kind) const;
+
+  // A larger one starts first; 0 where no rule says. Equal ones start by name.
+  std::int64_t load_order(const model::TableName& name) const;
+
+  // A line for each selection rule that matches none of these tables.
+  std::vector<std::string> unmatched_rules(std::span<const ListedTable> tables) const;
+
+  // A line for each rule that was accepted and has no effect here.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  enum class Action : std::uint8_t { kInclude, kExclude, kExplicit };
+  struct SelectionRule {
+    std::string label;  // "rule 1 (include public.%)"
+    Action action;
+    NamePattern schema;
+    NamePattern table;
+    bool tables = true;
+    bool views = false;
+    std::int64_t load_order = 0;
+
+    bool matches(const model::TableName& name, model::TableKind kind) const;
+  };
+  friend class TableMappingReader;  // table_mapping_json.cc
+
+  TableMapping() = default;
+
+  Views views_ = Views::kLeftOut;
+  std::vector<SelectionRule> rules_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace ferry::mapping
