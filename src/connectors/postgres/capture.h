@@ -1,0 +1,93 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "connector/source.h"
+#include "connectors/postgres/client.h"
+#include "connectors/postgres/pgoutput.h"
+#include "connectors/postgres/position.h"
+#include "connectors/postgres/publications.h"
+#include "connectors/postgres/relations.h"
+#include "connectors/postgres/settings.h"
+#include "connectors/postgres/slot.h"
+
+namespace ferry::postgres {
+
+// Ongoing changes by a replication slot. One walsender connection for the stream, and a control connection for
+// everything else, opened when it is needed. Threads as connector::SourceCapture says.
+class PostgresCapture final : public connector::SourceCapture {
+ public:
+  PostgresCapture(Settings settings, connector::TaskNotes& notes)
+      : settings_(std::move(settings)), notes_(notes), relations_(settings_) {}
+
+  connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
+  void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
+              std::stop_token stop) override;
+  std::vector<std::string> created() const override;
+  void start(const model::StreamPosition& from, std::stop_token stop) override;
+  void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
+            std::stop_token stop) override;
+  void keep_alive() override;
+  void acknowledge(const model::StreamPosition& position) override;
+  std::vector<std::string> clean(const connector::CaptureScope& scope, std::stop_token stop) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void set_scope(const connector::CaptureScope& scope, std::stop_token stop);
+  Connection& control(std::stop_token stop);
+  bool slot_is_ours() const { return settings_.slot_name.empty(); }
+  model::StreamIdentity identity(std::stop_token stop);
+  SlotFacts checked_slot(std::stop_token stop);
+  Lsn prepare_users_slot(const connector::CaptureScope& scope, std::stop_token stop);
+  Lsn prepare_own_slot(const connector::CaptureScope& scope, std::stop_token stop);
+  std::optional<SlotReader> own_reader() const;
+
+  void take_message(std::string_view message, model::ChangeBatch& batch, std::stop_token stop);
+  void take_keepalive(std::string_view message);
+  void take_event(std::string_view data, model::ChangeBatch& batch, std::stop_token stop);
+  void take_commit(const pgoutput::Commit& commit, model::ChangeBatch& batch);
+  // The table of a row change about to be added: the transaction's begin and the table's shape stand before it.
+  StreamTable& changed_table(std::uint32_t oid, model::ChangeBatch& batch);
+  void begin_transaction(model::ChangeBatch& batch);
+  void add_heartbeat(model::ChangeBatch& batch);
+  void send_status(bool even_if_not_due);
+
+  const Settings settings_;
+  connector::TaskNotes& notes_;
+
+  // Set by prepare(), verify() and clean().
+  std::string task_name_;
+  std::string application_name_;
+  std::string slot_name_;
+  PublicationNames publications_;
+  std::optional<Connection> control_;
+  Clock::time_point control_used_;
+
+  // The stream, from start() on.
+  std::optional<Connection> stream_;
+  pgoutput::Decoder decoder_;
+  Relations relations_;
+  Lsn from_{};                     // Transactions whose commit record starts before it are left out.
+  std::uint32_t transaction_ = 0;  // The open transaction's xid, 0 between transactions.
+  bool skipping_ = false;          // The open transaction is left out.
+  bool begun_ = false;             // Its kBegin has been added: it has changes for us.
+  Lsn received_{};                 // How far the server has told us of its log.
+  Lsn idle_through_{};             // Everything before it has been yielded, or was empty of changes.
+  Lsn yielded_through_{};          // The last resume position that was yielded.
+  Clock::time_point heartbeat_due_;
+  Clock::time_point status_due_;
+  std::chrono::milliseconds status_interval_{10'000};
+  std::atomic<std::uint64_t> acknowledged_{0};  // Written by acknowledge() on another thread.
+  std::string scratch_;
+};
+
+}  // namespace ferry::postgres

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "connector/source.h"
+#include "connectors/postgres/client.h"
+#include "connectors/postgres/types.h"
+
+namespace ferry::postgres {
+
+// One column as the catalog has it, with what reading it needs beyond the model's column.
+struct CatalogColumn {
+  std::uint32_t type_oid = 0;  // As declared: a domain's own number.
+  std::int32_t typmod = -1;    // As declared.
+  bool generated = false;      // Left out of the log by servers before 18.
+  ColumnCodec codec;
+  // The expression that reads it in a SELECT for a binary COPY.
+  std::string select;
+};
+
+// A table as the catalog has it: the model's version, and beside each of its columns the connector's own facts.
+struct DescribedTable {
+  model::TableVersionPtr version;
+  std::vector<CatalogColumn> columns;
+  connector::TableKind kind = connector::TableKind::kTable;
+  bool unlogged = false;
+};
+
+// "schema"."table".
+std::string quote_table(const model::TableName& name);
+
+// Throws Error(kSourceTable) when there is no such table, or no column of it.
+DescribedTable describe_table(Connection& connection, const Settings& settings, const model::TableName& table,
+                              std::stop_token stop);
+// The same by pg_class.oid; nothing when there is no such table any more.
+std::optional<DescribedTable> describe_table(Connection& connection, const Settings& settings, std::uint32_t oid,
+                                             std::stop_token stop);
+
+// A type by its number; nothing when it is gone.
+struct DescribedType {
+  PgType type;  // Domains resolved.
+  std::string declared;  // As declared, with its modifier: "numeric(12,2)".
+};
+std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t oid, std::int32_t typmod,
+                                    std::stop_token stop);
+
+// Digits after the point of the database's money values. The session must not have set lc_monetary.
+std::int16_t money_digits(Connection& connection, std::stop_token stop);
+
+std::vector<connector::CatalogTable> list_tables(Connection& connection, std::stop_token stop);
+
+class PostgresCatalog final : public connector::SourceCatalog {
+ public:
+  explicit PostgresCatalog(Settings settings) : settings_(std::move(settings)) {}
+
+  std::vector<connector::CatalogTable> tables(std::stop_token stop) override;
+  model::TableVersionPtr describe(const model::TableName& table, std::stop_token stop) override;
+
+ private:
+  Connection& connection(std::stop_token stop);
+
+  Settings settings_;
+  std::optional<Connection> connection_;
+};
+
+}  // namespace ferry::postgres

@@ -1,0 +1,55 @@
+#include "connectors/postgres/connector.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "connectors/postgres/capture.h"
+#include "connectors/postgres/catalog.h"
+#include "connectors/postgres/lookup.h"
+#include "connectors/postgres/position.h"
+#include "connectors/postgres/prerequisites.h"
+#include "connectors/postgres/settings.h"
+#include "connectors/postgres/unload.h"
+
+namespace ferry::postgres {
+namespace {
+
+class PostgresSource final : public connector::Source {
+ public:
+  explicit PostgresSource(Settings settings) : settings_(std::move(settings)) {}
+
+  std::vector<connector::Prerequisite> check(bool with_capture, std::stop_token stop) override {
+    return check_prerequisites(settings_, with_capture, stop);
+  }
+  std::unique_ptr<connector::SourceCatalog> catalog() override { return std::make_unique<PostgresCatalog>(settings_); }
+  std::unique_ptr<connector::SourceUnload> unload() override { return std::make_unique<PostgresUnload>(settings_); }
+  std::unique_ptr<connector::SourceCapture> capture(connector::TaskNotes& notes) override {
+    return std::make_unique<PostgresCapture>(settings_, notes);
+  }
+  std::unique_ptr<connector::SourceLookup> lookup() override { return std::make_unique<PostgresLookup>(settings_); }
+  std::shared_ptr<const model::SnapshotMark> parse_mark(std::string_view text) const override {
+    return PostgresMark::parse(text);
+  }
+
+ private:
+  const Settings settings_;
+};
+
+class PostgresConnector final : public connector::Connector {
+ public:
+  std::unique_ptr<connector::Source> open_source(const model::Endpoint& endpoint) const override {
+    return std::make_unique<PostgresSource>(read_settings(endpoint));
+  }
+  std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
+                                                 const connector::TargetContext&) const override {
+    throw base::Error(base::ErrorKind::kUnsupported,
+                      {.message = fmt::format("endpoint {}: PostgreSQL is not supported as a target", endpoint.identifier),
+                       .remedy = "Use a target that this version of Ferry supports."});
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<connector::Connector> make_postgres_connector() { return std::make_unique<PostgresConnector>(); }
+
+}  // namespace ferry::postgres
