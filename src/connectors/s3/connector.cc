@@ -1,0 +1,59 @@
+#include "connectors/s3/connector.h"
+
+#include "base/error.h"
+#include "connectors/s3/directory_store.h"
+#include "connectors/s3/target.h"
+
+namespace ferry::s3 {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+
+class S3Target final : public connector::Target {
+ public:
+  explicit S3Target(std::shared_ptr<SharedTarget> target) : target_(std::move(target)) {}
+
+  connector::Capabilities capabilities() const override {
+    return {.atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true};
+  }
+
+  std::vector<connector::Prerequisite> check(std::stop_token) override {
+    target_->store().probe();
+    return {{.name = "writable", .met = true, .required = true, .seen = target_->settings().directory.string(),
+             .remedy = {}, .kind = ErrorKind::kTargetUnwritable}};
+  }
+
+  std::unique_ptr<connector::TargetTables> tables() override { return make_tables(target_); }
+  std::unique_ptr<connector::TargetLoad> load(const connector::LoadRequest& request) override {
+    return make_load(target_, request);
+  }
+  std::unique_ptr<connector::TargetApply> apply(const connector::ApplyRequest& request) override {
+    return make_apply(target_, request);
+  }
+
+ private:
+  const std::shared_ptr<SharedTarget> target_;
+};
+
+class S3Connector final : public connector::Connector {
+ public:
+  std::unique_ptr<connector::Source> open_source(const model::Endpoint&) const override {
+    Error::Parts parts{.message = "S3 as a source is not supported yet",
+                       .remedy = "Name a postgres endpoint as the source."};
+    throw Error(ErrorKind::kUnsupported, std::move(parts));
+  }
+
+  std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
+                                                 const connector::TargetContext& context) const override {
+    S3TargetSettings settings = parse_target_settings(endpoint);
+    std::unique_ptr<ObjectStore> store = make_directory_store(settings.directory);
+    return std::make_unique<S3Target>(std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<connector::Connector> make_s3_connector() { return std::make_unique<S3Connector>(); }
+
+}  // namespace ferry::s3

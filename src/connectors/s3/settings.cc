@@ -1,0 +1,155 @@
+#include "connectors/s3/settings.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "model/endpoint_settings.h"
+
+namespace ferry::s3 {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+using model::SettingReader;
+
+constexpr std::string_view kFileScheme = "file://";
+constexpr std::int64_t kKilobyte = 1024;
+
+std::filesystem::path directory_of(const model::Endpoint& endpoint, const SettingReader& settings) {
+  std::string_view url = endpoint.endpoint_url;
+  if (!url.starts_with(kFileScheme) || !url.substr(kFileScheme.size()).starts_with('/')) {
+    throw Error(ErrorKind::kUnsupported,
+                {.message = fmt::format("the target's EndpointUrl '{}' is not of the form file:///directory", url),
+                 .remedy = "Name a directory; S3 services over the network are not supported yet."});
+  }
+  std::filesystem::path directory(url.substr(kFileScheme.size()));
+  const std::string& bucket = settings.text("BucketName");
+  if (bucket.find_first_of("/\\") != std::string::npos || bucket == "." || bucket == "..") {
+    throw Error(ErrorKind::kDocumentInvalid, fmt::format("BucketName '{}' is no bucket's name", bucket));
+  }
+  return bucket.empty() ? directory : directory / bucket;
+}
+
+// BucketFolder without '/' at either end and without empty parts, then one '/' behind it.
+std::string normal_folder(const std::string& folder) {
+  std::string normal;
+  std::size_t at = 0;
+  while (at < folder.size()) {
+    std::size_t end = std::min(folder.find('/', at), folder.size());
+    std::string part = folder.substr(at, end - at);
+    if (part == "." || part == "..") {
+      throw Error(ErrorKind::kDocumentInvalid, fmt::format("BucketFolder '{}' leads out of the bucket", folder));
+    }
+    if (!part.empty()) normal += part + '/';
+    at = end + 1;
+  }
+  return normal;
+}
+
+formats::CsvOptions csv_options(const SettingReader& settings) {
+  formats::CsvOptions options;
+  options.column_delimiter = model::decode_delimiter(settings.text("CsvDelimiter"));
+  options.row_delimiter = model::decode_delimiter(settings.text("CsvRowDelimiter"));
+  options.null_value = settings.text("CsvNullValue");
+  if (settings.boolean("UseCsvNoSupValue") && settings.named("CsvNoSupValue")) {
+    options.no_sup_value = settings.text("CsvNoSupValue");
+  }
+  options.rfc4180 = settings.boolean("Rfc4180");
+  options.header = settings.boolean("AddColumnName");
+  options.gzip = settings.choice("CompressionType") == "gzip";
+  return options;
+}
+
+formats::ParquetOptions::Codec codec_of(const SettingReader& settings) {
+  using Codec = formats::ParquetOptions::Codec;
+  const std::string& own = settings.choice("parquetCompression");
+  if (own == "snappy") return Codec::kSnappy;
+  if (own == "zstd") return Codec::kZstd;
+  return settings.choice("CompressionType") == "gzip" ? Codec::kGzip : Codec::kNone;
+}
+
+formats::ParquetOptions::Encoding encoding_of(const SettingReader& settings) {
+  using Encoding = formats::ParquetOptions::Encoding;
+  const std::string& encoding = settings.choice("EncodingType");
+  if (encoding == "plain") return Encoding::kPlain;
+  return encoding == "plain-dictionary" ? Encoding::kPlainDictionary : Encoding::kRleDictionary;
+}
+
+formats::ParquetOptions parquet_options(const SettingReader& settings) {
+  using Version = formats::ParquetOptions::Version;
+  formats::ParquetOptions options;
+  options.codec = codec_of(settings);
+  options.version = settings.choice("ParquetVersion") == "parquet-2-0" ? Version::k2_0 : Version::k1_0;
+  options.encoding = encoding_of(settings);
+  // A dictionary on every column costs more than reading and compressing together (bench/README.md), so unless the
+  // user names the encoding, the statistics say where it pays.
+  options.dictionary_by_statistics = !settings.named("EncodingType");
+  options.dict_page_size_limit = settings.integer("DictPageSizeLimit");
+  options.data_page_size = settings.integer("DataPageSize");
+  options.row_group_length = settings.integer("RowGroupLength");
+  options.statistics = settings.boolean("EnableStatistics");
+  options.timestamp_in_milliseconds = settings.boolean("ParquetTimestampInMillisecond");
+  return options;
+}
+
+void refuse(bool wrong, std::string_view message, std::string_view remedy) {
+  if (wrong) {
+    throw Error(ErrorKind::kSettingConflict, {.message = std::string(message), .remedy = std::string(remedy)});
+  }
+}
+
+}  // namespace
+
+std::string S3TargetSettings::extension() const {
+  if (data_format == DataFormat::kParquet) return "parquet";
+  return csv.gzip ? "csv.gz" : "csv";
+}
+
+S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
+  SettingReader reader(endpoint, model::EndpointRole::kTarget);
+  refuse(reader.boolean("CdcInsertsOnly") && reader.boolean("CdcInsertsAndUpdates"),
+         "CdcInsertsOnly and CdcInsertsAndUpdates exclude each other", "Set at most one of them.");
+
+  S3TargetSettings settings;
+  settings.directory = directory_of(endpoint, reader);
+  settings.folder = normal_folder(reader.text("BucketFolder"));
+  settings.data_format = reader.choice("DataFormat") == "parquet" ? DataFormat::kParquet : DataFormat::kCsv;
+  settings.csv = csv_options(reader);
+  settings.parquet = parquet_options(reader);
+  settings.load_bytes_max = reader.integer("MaxFileSize") * kKilobyte;
+  settings.include_op_for_full_load = reader.boolean("IncludeOpForFullLoad");
+  settings.cdc_inserts_only = reader.boolean("CdcInsertsOnly");
+  settings.cdc_inserts_and_updates = reader.boolean("CdcInsertsAndUpdates");
+  settings.cdc_max_batch_interval = std::chrono::seconds(reader.integer("CdcMaxBatchInterval"));
+  settings.cdc_bytes_min = reader.integer("CdcMinFileSize") * kKilobyte;
+  settings.timestamp_column_name = reader.text("TimestampColumnName");
+  settings.use_task_start_time = reader.boolean("UseTaskStartTimeForFullLoadTimestamp");
+  return settings;
+}
+
+formats::ObjectShape load_shape(const S3TargetSettings& settings, model::TableVersionPtr table) {
+  return {.table = std::move(table),
+          .op_column = settings.include_op_for_full_load,
+          .timestamp_column = settings.timestamp_column_name};
+}
+
+formats::ObjectShape changes_shape(const S3TargetSettings& settings, model::TableVersionPtr table) {
+  // AWS DMS user guide, "Indicating source DB operations in migrated S3 data": only inserts-only files without Op
+  // in the load have no Op column.
+  return {.table = std::move(table),
+          .op_column = !settings.cdc_inserts_only || settings.include_op_for_full_load,
+          .timestamp_column = settings.timestamp_column_name};
+}
+
+std::unique_ptr<formats::ObjectWriter> make_writer(const S3TargetSettings& settings, formats::ByteSink& sink,
+                                                   formats::ObjectShape shape, const WriterHints& hints) {
+  if (settings.data_format == DataFormat::kCsv) return formats::make_csv_writer(sink, std::move(shape), settings.csv);
+  formats::ParquetOptions options = settings.parquet;
+  options.row_group_bytes_max = hints.row_group_bytes_max;
+  options.rows_estimate = hints.rows_estimate;
+  return formats::make_parquet_writer(sink, std::move(shape), options);
+}
+
+}  // namespace ferry::s3

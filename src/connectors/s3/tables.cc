@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "connectors/s3/object_names.h"
+#include "connectors/s3/target.h"
+
+namespace ferry::s3 {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+using connector::ForeignObjects;
+using connector::ObjectPhase;
+using connector::ObjectRecord;
+using connector::PrepareRequest;
+using connector::PrepMode;
+
+class S3TargetTables final : public connector::TargetTables {
+ public:
+  explicit S3TargetTables(std::shared_ptr<SharedTarget> target) : target_(std::move(target)) {}
+
+  void check(const PrepareRequest& request) override {
+    if (request.foreign != ForeignObjects::kRefuse) {
+      prefix_of(request.table->name);
+      return;
+    }
+    std::vector<std::string> foreign = foreign_objects(request.table->name);
+    if (foreign.empty()) return;
+    throw Error(
+        ErrorKind::kTargetForeignObjects,
+        {.message = fmt::format("{} objects that this task did not write are where the table {} would go, the first is "
+                                "{}",
+                                foreign.size(), model::to_string(request.table->name), foreign.front()),
+         .remedy = "Name another directory, or remove them with --overwrite or by naming TargetTablePrepMode "
+                   "DROP_AND_CREATE in the task's settings; DO_NOTHING keeps them."});
+  }
+
+  void prepare(const PrepareRequest& request) override {
+    check(request);
+    const model::TableName& table = request.table->name;
+    std::string prefix = prefix_of(table);
+    if (request.mode != PrepMode::kDoNothing) {
+      for (const ObjectRecord& object : target_->journal().objects(table)) {
+        target_->store().remove(object.key);
+        target_->journal().forget(table, object.key);
+      }
+    }
+    if (request.foreign == ForeignObjects::kRemove) {
+      for (const std::string& key : foreign_objects(table)) target_->store().remove(key);
+      std::size_t kept = target_->store().list(prefix).size();
+      if (kept > 0) {
+        base::log_info(base::kTargetLoad, "{} objects below {} are not of DMS's forms and stay", kept, prefix);
+      }
+    }
+  }
+
+  void sweep(const model::TableName& table) override { target_->store().sweep(prefix_of(table)); }
+
+  void discard_loads(const model::TableName& table, std::uint64_t before_epoch) override {
+    for (const ObjectRecord& object : target_->journal().objects(table)) {
+      if (object.phase == ObjectPhase::kLoad && object.load_epoch < before_epoch) target_->store().remove(object.key);
+    }
+    target_->journal().forget_loads(table, before_epoch);
+  }
+
+ private:
+  std::string prefix_of(const model::TableName& table) const {
+    return table_prefix(target_->settings().folder, table);
+  }
+
+  // Keys of DMS's forms below the table's prefix that the journal does not list.
+  std::vector<std::string> foreign_objects(const model::TableName& table) const {
+    std::string prefix = prefix_of(table);
+    std::set<std::string> own;
+    for (ObjectRecord& object : target_->journal().objects(table)) own.insert(std::move(object.key));
+    std::vector<std::string> foreign;
+    for (std::string& key : target_->store().list(prefix)) {
+      if (has_dms_form(std::string_view(key).substr(prefix.size())) && !own.contains(key)) {
+        foreign.push_back(std::move(key));
+      }
+    }
+    return foreign;
+  }
+
+  const std::shared_ptr<SharedTarget> target_;
+};
+
+}  // namespace
+
+std::unique_ptr<connector::TargetTables> make_tables(std::shared_ptr<SharedTarget> target) {
+  return std::make_unique<S3TargetTables>(std::move(target));
+}
+
+}  // namespace ferry::s3

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "connector/connector.h"
+#include "connectors/s3/object_store.h"
+#include "connectors/s3/settings.h"
+
+namespace ferry::s3 {
+
+// What the roles of one S3 target share. Thread-safe; lives as long as any role.
+class SharedTarget {
+ public:
+  SharedTarget(S3TargetSettings settings, std::unique_ptr<ObjectStore> store, const connector::TargetContext& context)
+      : settings_(std::move(settings)), store_(std::move(store)), journal_(context.journal), clock_(context.clock) {}
+
+  const S3TargetSettings& settings() const { return settings_; }
+  ObjectStore& store() { return *store_; }
+  connector::TargetJournal& journal() { return journal_; }
+  base::Clock& clock() { return clock_; }
+
+  // The number of the next LOAD object of one load of a table, from 1; slices share it.
+  std::uint32_t next_load_number(const model::TableName& table, std::uint64_t load_epoch);
+
+  // Publishes a staged object under the rule of file intents: the record is durable before the object is, and
+  // `done` after it.
+  void publish(StagedObject& object, const connector::ObjectRecord& record);
+
+ private:
+  const S3TargetSettings settings_;
+  const std::unique_ptr<ObjectStore> store_;
+  connector::TargetJournal& journal_;
+  base::Clock& clock_;
+  std::mutex mutex_;  // Guards load_numbers_.
+  std::map<std::pair<model::TableName, std::uint64_t>, std::uint32_t> load_numbers_;
+};
+
+std::unique_ptr<connector::TargetTables> make_tables(std::shared_ptr<SharedTarget> target);
+std::unique_ptr<connector::TargetLoad> make_load(std::shared_ptr<SharedTarget> target,
+                                                 const connector::LoadRequest& request);
+std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target,
+                                                   const connector::ApplyRequest& request);
+
+}  // namespace ferry::s3
