@@ -1,0 +1,165 @@
+#include "engine/cdc/change_stream.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "base/channel.h"
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "engine/cdc/sorter.h"
+
+namespace ferry::engine {
+namespace {
+
+using base::Channel;
+using base::Error;
+using base::ErrorKind;
+using model::ChangeBatch;
+using model::Checkpoint;
+using ChangeChannel = Channel<std::shared_ptr<const ChangeBatch>>;
+
+// A batch is handed on when it holds this much, or when the source has nothing more at hand.
+constexpr std::size_t kBatchBytes = 256 << 10;
+constexpr std::chrono::milliseconds kCaptureWait{500};
+
+// SOURCE_CAPTURE: fills the channel until stop or error, and keeps the source's connection alive while there is no room.
+void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std::stop_token stop) {
+  try {
+    while (!stop.stop_requested()) {
+      auto batch = std::make_shared<ChangeBatch>();
+      capture.next(*batch, kBatchBytes, kCaptureWait, stop);
+      if (batch->empty()) continue;
+      std::size_t bytes = batch->bytes();
+      std::shared_ptr<const ChangeBatch> full = std::move(batch);
+      while (channel.push(full, bytes, connector::kKeepAliveInterval, stop) == ChangeChannel::Pushed::kTimedOut) {
+        capture.keep_alive();
+      }
+    }
+    channel.close();
+  } catch (const Error& error) {
+    channel.close(error.kind() == ErrorKind::kStopped ? nullptr : std::current_exception());
+  } catch (...) {
+    channel.close(std::current_exception());
+  }
+}
+
+// TARGET_APPLY: the only place where a checkpoint moves and where the source is acknowledged.
+class Applier {
+ public:
+  Applier(const TaskContext& context, connector::SourceCapture& capture, Checkpoint from)
+      : context_(context),
+        capture_(capture),
+        router_(context),
+        stored_(std::move(from)),
+        apply_(context.target.apply(apply_request())) {
+    apply_->recover(stored_);
+  }
+
+  void take(Sorter& sorter) {
+    while (std::optional<Sorter::Item> item = sorter.next()) {
+      if (auto* quiet = std::get_if<Sorter::Quiet>(&*item)) {
+        apply_->advance(checkpoint_at(quiet->stamp));
+        continue;
+      }
+      model::Transaction& transaction = *std::get<std::unique_ptr<model::Transaction>>(*item);
+      apply_->apply(*router_.route(transaction), checkpoint_at(transaction.stamp()), context_.row_errors);
+      ++transactions_;
+      base::failpoint("after_transaction_applied");
+      progress();
+    }
+    progress();
+  }
+
+  void progress() {
+    apply_->tick();
+    Checkpoint durable = apply_->durable();
+    if (durable.resume_position <= stored_.resume_position) return;
+    base::failpoint("before_checkpoint_stored");
+    context_.state.set_checkpoint(durable);
+    base::failpoint("after_checkpoint_stored");
+    stored_ = std::move(durable);
+    base::failpoint("before_acknowledge");
+    capture_.acknowledge(stored_.resume_position);
+    base::failpoint("after_acknowledge");
+    context_.observer.changes_applied(transactions_, router_.rows(), stored_.resume_position.text());
+  }
+
+  void flush() {
+    apply_->flush();
+    progress();
+  }
+
+  std::chrono::milliseconds tick_interval() const { return apply_->tick_interval(); }
+
+  StreamTotals totals(const Sorter& sorter) const {
+    return {.transactions = transactions_,
+            .rows = router_.rows(),
+            .spilled_bytes = sorter.spilled_bytes_total(),
+            .tables = router_.statistics()};
+  }
+
+ private:
+  connector::ApplyRequest apply_request() const {
+    const model::TaskSettings& settings = context_.definition.settings;
+    auto asked = [&](std::string_view name, bool value) {
+      return value && settings.named(std::string("ChangeProcessingDdlHandlingPolicy.") + std::string(name));
+    };
+    return {.memory_bytes_max = context_.budget.apply,
+            .remove_on_truncate = asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
+            .remove_on_drop = asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
+  }
+
+  Checkpoint checkpoint_at(const model::TransactionStamp& stamp) const {
+    return {.identity = stored_.identity,
+            .resume_position = stamp.resume_position,
+            .applied_through = stamp.commit_position.empty() ? stored_.applied_through : stamp.commit_position};
+  }
+
+  const TaskContext& context_;
+  connector::SourceCapture& capture_;
+  ChangeRouter router_;
+  Checkpoint stored_;
+  std::unique_ptr<connector::TargetApply> apply_;
+  std::int64_t transactions_ = 0;
+};
+
+}  // namespace
+
+StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapture& capture, std::stop_token stop) {
+  std::filesystem::path spill_folder = context.state.folder() / "spill";
+  std::filesystem::create_directories(spill_folder);
+  Sorter sorter({.memory_bytes_max = context.budget.sorter, .spill_folder = spill_folder});
+  Checkpoint from = *context.state.checkpoint();
+  Applier applier(context, capture, from);
+
+  base::failpoint("before_stream_start");
+  capture.start(from.resume_position, stop);
+  context.observer.changes_started(from.resume_position.text());
+  base::log_info(base::kSourceCapture, "changes are read from {} on", from.resume_position.text());
+
+  ChangeChannel channel(static_cast<std::size_t>(context.budget.change_queue));
+  {
+    std::jthread capture_thread([&](std::stop_token own_stop) { run_capture(capture, channel, own_stop); });
+    std::stop_callback forward(stop, [&] { capture_thread.request_stop(); });
+    // The applier stops by itself only after the capture has: what was captured is applied.
+    while (!channel.drained()) {
+      if (std::optional<std::shared_ptr<const ChangeBatch>> batch = channel.pop(applier.tick_interval(), {})) {
+        sorter.add(std::move(*batch));
+      }
+      applier.take(sorter);
+    }
+    // An error handed over by the capture comes out of pop() after the last batch.
+    channel.pop(std::chrono::milliseconds(0), {});
+  }
+  applier.flush();
+  // The capture's thread has ended, so its calls are this thread's now: this one sends the last acknowledgement.
+  capture.keep_alive();
+  return applier.totals(sorter);
+}
+
+}  // namespace ferry::engine

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <stop_token>
+
+#include "connector/source.h"
+#include "engine/task_context.h"
+#include "engine/cdc/change_router.h"
+
+namespace ferry::engine {
+
+struct StreamTotals {
+  std::int64_t transactions = 0;
+  std::int64_t rows = 0;
+  std::int64_t spilled_bytes = 0;
+  std::map<model::TableName, TableStatistics> tables;
+};
+
+// Captures changes from the state's checkpoint on and applies them until stop is requested; then what was captured is
+// applied, made durable and acknowledged. `capture` has been prepared or verified. Throws what ends the stream; the
+// state then holds a checkpoint from which another stream goes on.
+StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapture& capture, std::stop_token stop);
+
+}  // namespace ferry::engine

@@ -1,0 +1,169 @@
+#include "engine/full_load/full_load.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "engine/tables_manager.h"
+
+namespace ferry::engine {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+
+// A batch is this share of what a slice may hold; the rest is the target's.
+constexpr std::int64_t kBatchShare = 8;
+constexpr std::int64_t kBatchBytesMin = 256 << 10;
+// So many rows that per-batch work does not show, so few that a batch's columns stay in the cache.
+constexpr std::int64_t kBatchRowsMax = 16384;
+
+connector::PrepMode prep_mode(model::TargetTablePrepMode mode) {
+  switch (mode) {
+    case model::TargetTablePrepMode::kDoNothing: return connector::PrepMode::kDoNothing;
+    case model::TargetTablePrepMode::kTruncateBeforeLoad: return connector::PrepMode::kTruncateBeforeLoad;
+    case model::TargetTablePrepMode::kDropAndCreate: break;
+  }
+  return connector::PrepMode::kDropAndCreate;
+}
+
+// Loads one table under one load epoch.
+class TableLoader {
+ public:
+  TableLoader(const TaskContext& context, TableState table) : context_(context), table_(std::move(table)) {}
+
+  void run(std::stop_token stop) {
+    auto started = context_.clock.steady_now();
+    bool first_load = table_.load_epoch == 0;
+    std::unique_ptr<connector::TargetTables> tables = context_.target.tables();
+    if (table_.phase == TablePhase::kLoading) tables->discard_loads(table_.target, table_.load_epoch + 1);
+
+    std::unique_ptr<connector::TableUnload> unload = begin_unload(stop);
+    model::TableVersionPtr target = target_version(context_, unload->table());
+    if (first_load) {
+      tables->prepare({.table = target,
+                       .mode = prep_mode(context_.definition.settings.full_load.target_table_prep_mode),
+                       .foreign = context_.foreign_objects});
+    }
+
+    table_.phase = TablePhase::kLoading;
+    ++table_.load_epoch;
+    table_.mark = unload->mark() ? unload->mark()->to_text() : std::string();
+    base::failpoint("before_table_loading");
+    context_.state.set_table(table_);
+    base::failpoint("after_table_loading");
+    context_.observer.table_load_started(table_.source, unload->rows_estimate());
+
+    std::int64_t rows = 0;
+    for (std::size_t slice = 0; slice < unload->slice_count(); ++slice) rows += load_slice(*unload, slice, target, stop);
+
+    table_.phase = TablePhase::kLoaded;
+    table_.rows_loaded = rows;
+    base::failpoint("before_table_loaded");
+    context_.state.set_table(table_);
+    base::failpoint("after_table_loaded");
+    std::chrono::duration<double> taken = context_.clock.steady_now() - started;
+    context_.observer.table_loaded(table_.source, rows, taken.count());
+    base::log_info(base::kTargetLoad, "table {} loaded: {} rows in {:.3f} s", model::to_string(table_.source), rows,
+                   taken.count());
+  }
+
+  // What a load that ended in an error of this table leaves behind goes.
+  void fail(std::string_view error) {
+    context_.target.tables()->discard_loads(table_.target, table_.load_epoch + 1);
+    suspend_table(context_, table_, error);
+  }
+
+ private:
+  std::unique_ptr<connector::TableUnload> begin_unload(std::stop_token stop) {
+    connector::UnloadRequest request{
+        .table = table_.source,
+        .range = std::nullopt,
+        .batch_bytes_max = std::max(kBatchBytesMin, context_.budget.load_slice / kBatchShare),
+        .batch_rows_max = kBatchRowsMax,
+        .want_mark = model::has_cdc(context_.definition.migration_type),
+        .lock_timeout = std::chrono::seconds(0)};
+    return context_.source.unload()->begin(request, stop);
+  }
+
+  std::int64_t load_slice(connector::TableUnload& unload, std::size_t slice, const model::TableVersionPtr& target,
+                          std::stop_token stop) {
+    std::unique_ptr<connector::SliceReader> reader = unload.open_slice(slice, stop);
+    std::unique_ptr<connector::TargetLoad> load =
+        context_.target.load({.table = target,
+                              .load_epoch = table_.load_epoch,
+                              .slice = slice,
+                              .slice_count = unload.slice_count(),
+                              .memory_bytes_max = context_.budget.load_slice,
+                              .task_start_time = context_.clock.now(),
+                              .rows_estimate = unload.rows_estimate()});
+    std::int64_t rows = 0;
+    while (std::optional<model::RecordBatch> batch = reader->next(stop)) {
+      base::failpoint("during_table_load");
+      load->write(*batch, context_.row_errors);
+      if (context_.row_errors.is_suspended(table_.target)) {
+        throw Error(ErrorKind::kTargetTable, context_.row_errors.suspension_reason(table_.target));
+      }
+      rows += model::row_count(*batch);
+      context_.observer.table_rows_loaded(table_.source, rows);
+    }
+    return load->finish();
+  }
+
+  const TaskContext& context_;
+  TableState table_;
+};
+
+}  // namespace
+
+void run_full_load(const TaskContext& context, std::stop_token stop) {
+  std::vector<TableState> waiting;
+  for (TableState& table : context.state.tables()) {
+    if (table.phase == TablePhase::kQueued || table.phase == TablePhase::kLoading) waiting.push_back(std::move(table));
+  }
+  std::ranges::sort(waiting, {}, [&](const TableState& table) {
+    return std::tuple(-context.mapping.load_order(table.source), table.source.table, table.source.schema);
+  });
+
+  std::stop_source all_stop;
+  std::stop_callback forward(stop, [&] { all_stop.request_stop(); });
+  std::atomic<std::size_t> next_table = 0;
+  std::mutex mutex;  // Guards first_error.
+  std::exception_ptr first_error;
+  auto work = [&] {
+    while (!all_stop.stop_requested()) {
+      std::size_t at = next_table++;
+      if (at >= waiting.size()) return;
+      TableLoader loader(context, waiting[at]);
+      try {
+        try {
+          loader.run(all_stop.get_token());
+        } catch (const Error& error) {
+          if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
+          loader.fail(error.what());
+        }
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        if (!first_error) first_error = std::current_exception();
+        all_stop.request_stop();
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    std::size_t count = std::min(waiting.size(), static_cast<std::size_t>(std::max<std::int64_t>(1, context.load_threads)));
+    for (std::size_t i = 0; i < count; ++i) threads.emplace_back(work);
+  }
+  if (first_error && !stop.stop_requested()) std::rethrow_exception(first_error);
+  if (stop.stop_requested()) throw Error(ErrorKind::kStopped, "the load was asked to stop");
+}
+
+}  // namespace ferry::engine

@@ -1,0 +1,215 @@
+#include "engine/replication_task.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "engine/cdc/change_stream.h"
+#include "engine/full_load/full_load.h"
+#include "engine/tables_manager.h"
+#include "model/recovery_schedule.h"
+
+namespace ferry::engine {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+
+void require(const std::vector<connector::Prerequisite>& prerequisites, const model::Endpoint& endpoint) {
+  for (const connector::Prerequisite& prerequisite : prerequisites) {
+    if (prerequisite.met) continue;
+    std::string message = fmt::format("{}: {} is {}", model::to_string(endpoint), prerequisite.name, prerequisite.seen);
+    if (prerequisite.required) throw Error(prerequisite.kind, {.message = message, .remedy = prerequisite.remedy});
+    base::log_warning(base::kTaskManager, "{}. {}", message, prerequisite.remedy);
+  }
+}
+
+}  // namespace
+
+ReplicationTask::ReplicationTask(const model::TaskDefinition& definition, const mapping::TableMapping& mapping,
+                                 const connector::Registry& registry, TaskState& state, TaskObserver& observer,
+                                 base::Clock& clock, TaskOptions options)
+    : definition_(definition),
+      mapping_(mapping),
+      registry_(registry),
+      state_(state),
+      observer_(observer),
+      clock_(clock),
+      options_(options),
+      row_errors_(state.folder() / "row_errors", definition.settings.error_behavior) {}
+
+TaskResult ReplicationTask::run(std::stop_token stop) {
+  for (int retry = 0;; ++retry) {
+    std::string before = progress();
+    try {
+      return attempt(stop);
+    } catch (const Error& error) {
+      if (stop.stop_requested() || base::facts_of(error.kind()).recovery != base::Recovery::kRecoverable) throw;
+      if (!in_contact_ && options_.fail_on_first_contact) throw;
+      if (progress() != before) retry = 0;
+      model::Phase phase = state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
+      auto wait = model::wait_before_retry(definition_.settings.error_behavior, retry, phase);
+      if (!wait) throw;
+      base::log_warning(base::kTaskManager, "{}; trying again in {} s", error.what(), wait->count());
+      observer_.retrying(error.what(), wait->count());
+      if (!clock_.wait(*wait, stop)) throw;
+    }
+  }
+}
+
+// Differs after an attempt that did something which the next one need not do again.
+std::string ReplicationTask::progress() const {
+  std::optional<model::Checkpoint> checkpoint = state_.checkpoint();
+  return fmt::format("{} {} {}", static_cast<int>(state_.phase()),
+                     std::ranges::count(state_.tables(), TablePhase::kLoaded, &TableState::phase),
+                     checkpoint ? checkpoint->resume_position.text() : "");
+}
+
+TaskResult ReplicationTask::attempt(std::stop_token stop) {
+  connector::TargetContext target_context{.journal = state_, .clock = clock_, .scratch = state_.folder()};
+  std::unique_ptr<connector::Source> source =
+      connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
+  std::unique_ptr<connector::Target> target =
+      connector::find_connector(registry_, definition_.target.engine_name).open_target(definition_.target, target_context);
+  TaskContext context{.definition = definition_,
+                      .mapping = mapping_,
+                      .source = *source,
+                      .target = *target,
+                      .state = state_,
+                      .row_errors = row_errors_,
+                      .observer = observer_,
+                      .clock = clock_,
+                      .foreign_objects = options_.foreign_objects,
+                      .load_threads = options_.load_threads,
+                      .budget = MemoryBudget::of(definition_.settings, options_.load_threads)};
+
+  if (state_.phase() == TaskPhase::kFinished) return result(TaskEnd::kAlreadyFinished, context);
+  check(context, stop);
+
+  bool with_cdc = model::has_cdc(definition_.migration_type);
+  std::unique_ptr<connector::SourceCapture> capture = with_cdc ? source->capture(state_) : nullptr;
+  if (state_.phase() == TaskPhase::kNew) {
+    begin(context, capture.get(), stop);
+  } else if (capture) {
+    capture->verify(capture_scope(), *state_.checkpoint(), stop);
+  }
+  if (capture) observer_.created_on_source(capture->created());
+
+  std::unique_ptr<connector::TargetTables> tables = target->tables();
+  for (const TableState& table : state_.tables()) tables->sweep(table.target);
+
+  if (state_.phase() == TaskPhase::kLoading) {
+    run_full_load(context, stop);
+    base::failpoint("before_load_finished");
+    state_.set_phase(with_cdc ? TaskPhase::kChanges : TaskPhase::kFinished);
+    base::failpoint("after_load_finished");
+    observer_.load_finished();
+    if (!with_cdc) return result(TaskEnd::kFullLoadFinished, context);
+    if (definition_.settings.full_load.stop_task_cached_changes_not_applied) {
+      return result(TaskEnd::kAfterFullLoad, context);
+    }
+  }
+
+  StreamTotals totals = run_change_stream(context, *capture, stop);
+  base::failpoint("before_final_state");
+  TaskResult done = result(TaskEnd::kStopped, context);
+  done.transactions = totals.transactions;
+  done.rows_changed = totals.rows;
+  done.spilled_bytes = totals.spilled_bytes;
+  for (TableResult& table : done.tables) {
+    std::int64_t loaded_errors = table.statistics.full_load_error_rows;
+    table.statistics = totals.tables[table.source];
+    table.statistics.full_load_error_rows = loaded_errors;
+  }
+  return done;
+}
+
+void ReplicationTask::check(const TaskContext& context, std::stop_token stop) {
+  require(context.source.check(model::has_cdc(definition_.migration_type), stop), definition_.source);
+  require(context.target.check(stop), definition_.target);
+  in_contact_ = true;
+}
+
+// From nothing to tables and a capture's start in the state.
+void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture* capture, std::stop_token stop) {
+  bool with_load = model::has_full_load(definition_.migration_type);
+  std::vector<TableState> tables;
+  std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
+  std::unique_ptr<connector::TargetTables> target_tables = context.target.tables();
+  for (const model::TableName& name : select_tables(context, stop)) {
+    TableState table{.source = name,
+                     .target = target_name(context, name),
+                     .phase = with_load ? TablePhase::kQueued : TablePhase::kLoaded,
+                     .load_epoch = 0,
+                     .mark = {},
+                     .rows_loaded = 0,
+                     .error = {}};
+    if (with_load) {
+      target_tables->check({.table = target_version(context, catalog->describe(name, stop)),
+                            .mode = connector::PrepMode::kDropAndCreate,
+                            .foreign = context.foreign_objects});
+    }
+    tables.push_back(std::move(table));
+  }
+  observer_.tables_selected(tables.size());
+
+  if (capture != nullptr) {
+    connector::CaptureScope scope = capture_scope();
+    for (const TableState& table : tables) scope.tables.push_back(table.source);
+    base::failpoint("before_capture_prepared");
+    connector::CaptureStart start = capture->prepare(scope, stop);
+    base::failpoint("after_capture_prepared");
+    base::failpoint("before_start_stored");
+    state_.set_checkpoint({.identity = start.identity, .resume_position = start.position, .applied_through = {}});
+  }
+  state_.add_tables(tables);
+  state_.set_phase(with_load ? TaskPhase::kLoading : TaskPhase::kChanges);
+  base::failpoint("after_start_stored");
+}
+
+connector::CaptureScope ReplicationTask::capture_scope() {
+  connector::CaptureScope scope;
+  scope.task_name = state_.task_name();
+  for (const TableState& table : state_.tables()) scope.tables.push_back(table.source);
+  scope.selects = [&mapping = mapping_](const model::TableName& name) {
+    return mapping.selects(name, model::TableKind::kTable);
+  };
+  scope.start_position = definition_.cdc_start_position;
+  scope.transaction_consistency_timeout =
+      std::chrono::seconds(definition_.settings.full_load.transaction_consistency_timeout_s);
+  return scope;
+}
+
+std::vector<std::string> ReplicationTask::clean(std::stop_token stop) {
+  std::unique_ptr<connector::Source> source =
+      connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
+  return source->capture(state_)->clean(capture_scope(), stop);
+}
+
+TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) const {
+  TaskResult result;
+  result.end = end;
+  for (TableState& table : state_.tables()) {
+    RowErrorLog::Counts counts = context.row_errors.counts_of(table.target);
+    TableResult line{.source = std::move(table.source),
+                     .phase = table.phase,
+                     .rows_loaded = table.rows_loaded,
+                     .error = std::move(table.error),
+                     .statistics = {}};
+    line.statistics.full_load_rows = table.rows_loaded;
+    line.statistics.full_load_error_rows = counts.row_errors;
+    line.statistics.data_warnings = counts.data_warnings;
+    result.tables.push_back(std::move(line));
+  }
+  RowErrorLog::Counts total = context.row_errors.total();
+  result.row_errors = total.row_errors;
+  result.data_warnings = total.data_warnings;
+  result.row_errors_file = context.row_errors.file().string();
+  return result;
+}
+
+}  // namespace ferry::engine

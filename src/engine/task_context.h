@@ -1,0 +1,31 @@
+#pragma once
+
+#include "base/clock.h"
+#include "connector/source.h"
+#include "connector/target.h"
+#include "engine/memory_budget.h"
+#include "engine/row_error_log.h"
+#include "engine/task_observer.h"
+#include "engine/task_state.h"
+#include "mapping/table_mapping.h"
+#include "model/task_definition.h"
+
+namespace ferry::engine {
+
+// What the phases of one attempt at a task work with. Everything outlives the phases; what each thread may do with a
+// part is said there.
+struct TaskContext {
+  const model::TaskDefinition& definition;
+  const mapping::TableMapping& mapping;
+  connector::Source& source;
+  connector::Target& target;
+  TaskState& state;
+  RowErrorLog& row_errors;
+  TaskObserver& observer;
+  base::Clock& clock;
+  connector::ForeignObjects foreign_objects;
+  std::int64_t load_threads = 1;
+  MemoryBudget budget;
+};
+
+}  // namespace ferry::engine

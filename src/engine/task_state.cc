@@ -1,0 +1,414 @@
+#include "engine/task_state.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "model/task_definition.h"
+
+namespace ferry::engine {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+
+constexpr int kStateVersion = 1;
+
+// The schema of docs/formats/state.md.
+constexpr const char* kSchema = R"(
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tables (
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL,
+  target_schema TEXT NOT NULL, target_table TEXT NOT NULL,
+  phase INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL, rows_loaded INTEGER NOT NULL,
+  error TEXT NOT NULL, PRIMARY KEY (source_schema, source_table)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS objects (
+  number INTEGER PRIMARY KEY, target_schema TEXT NOT NULL, target_table TEXT NOT NULL, phase INTEGER NOT NULL,
+  load_epoch INTEGER NOT NULL, key TEXT NOT NULL, first_commit BLOB NOT NULL, first_text TEXT NOT NULL,
+  first_ordinal INTEGER NOT NULL, last_commit BLOB NOT NULL, last_text TEXT NOT NULL, last_ordinal INTEGER NOT NULL,
+  rows INTEGER NOT NULL, done INTEGER NOT NULL, removed INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (target_schema, target_table, key));
+)";
+
+constexpr const char* kObjectColumns =
+    "target_schema, target_table, phase, load_epoch, key, first_commit, first_text, first_ordinal, last_commit, "
+    "last_text, last_ordinal, rows, done";
+
+Error unusable(const std::filesystem::path& folder, std::string_view what) {
+  return Error(ErrorKind::kStateUnusable,
+               {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
+                .remedy = "Free disk space or repair the folder's rights; with a damaged state.db, run `ferry clean` "
+                          "and start with --restart."});
+}
+
+std::int64_t to_integer(std::string_view text) {
+  std::int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string random_name() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device device;
+  std::string name;
+  for (int i = 0; i < 16; ++i) name += kLetters[device() % kLetters.size()];
+  return name;
+}
+
+}  // namespace
+
+// One prepared statement, used under TaskState's mutex.
+class TaskState::Statement {
+ public:
+  Statement(const TaskState& state, std::string_view sql) : state_(state) {
+    check(sqlite3_prepare_v2(state.database_, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr));
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  Statement& text(std::string_view value) {
+    check(sqlite3_bind_text64(statement_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+    return *this;
+  }
+  Statement& blob(std::string_view value) {
+    // A null pointer would bind NULL instead of an empty value.
+    check(sqlite3_bind_blob64(statement_, ++bound_, value.empty() ? "" : value.data(), value.size(), SQLITE_TRANSIENT));
+    return *this;
+  }
+  Statement& integer(std::int64_t value) {
+    check(sqlite3_bind_int64(statement_, ++bound_, value));
+    return *this;
+  }
+
+  bool step() {
+    int result = sqlite3_step(statement_);
+    if (result == SQLITE_ROW) return true;
+    if (result != SQLITE_DONE) check(result);
+    return false;
+  }
+  void run() {
+    while (step()) {
+    }
+  }
+
+  std::string text_at(int column) const {
+    const void* bytes = sqlite3_column_blob(statement_, column);
+    auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
+    return bytes == nullptr ? std::string() : std::string(static_cast<const char*>(bytes), size);
+  }
+  std::int64_t integer_at(int column) const { return sqlite3_column_int64(statement_, column); }
+
+ private:
+  void check(int result) const {
+    if (result != SQLITE_OK) throw unusable(state_.folder_, sqlite3_errmsg(state_.database_));
+  }
+
+  const TaskState& state_;
+  sqlite3_stmt* statement_ = nullptr;
+  int bound_ = 0;
+};
+
+TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw unusable(folder, error.message());
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+
+  std::string lock_path = (folder / "lock").string();
+  lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_ < 0) throw unusable(folder, ::strerror(errno));
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    throw Error(ErrorKind::kStateInUse,
+                {.message = fmt::format("another process works on the task whose state is in {}", folder.string()),
+                 .remedy = "Wait until it ends, or stop it."});
+  }
+
+  std::string path = (folder / "state.db").string();
+  if (sqlite3_open_v2(path.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                      nullptr) != SQLITE_OK) {
+    Error failure = unusable(folder, sqlite3_errmsg(database_));
+    sqlite3_close(database_);
+    ::close(lock_);
+    throw failure;
+  }
+  try {
+    // FULL makes every commit wait for the disk, in WAL mode too: progress is promised on it.
+    execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA locking_mode = EXCLUSIVE;");
+    execute(kSchema);
+  } catch (...) {
+    sqlite3_close(database_);
+    ::close(lock_);
+    throw;
+  }
+}
+
+TaskState::~TaskState() {
+  sqlite3_close(database_);
+  ::close(lock_);
+}
+
+std::unique_ptr<TaskState> TaskState::open(const std::filesystem::path& folder, std::string_view fingerprint,
+                                           Existing existing) {
+  std::unique_ptr<TaskState> state = open_any(folder);
+  if (existing == Existing::kRestart) state->restart();
+  state->check_fingerprint(fingerprint);
+  return state;
+}
+
+std::unique_ptr<TaskState> TaskState::open_any(const std::filesystem::path& folder) {
+  std::unique_ptr<TaskState> state(new TaskState(folder));
+  std::string version = std::to_string(kStateVersion);
+  std::optional<std::string> stored = state->fact("version");
+  if (!stored) {
+    state->set_fact("version", version);
+  } else if (*stored != version) {
+    throw Error(ErrorKind::kStateMismatch,
+                {.message = fmt::format("the task's state in {} has version {}, this program writes {}",
+                                        folder.string(), *stored, version),
+                 .remedy = "Use the version of Ferry that wrote it."});
+  }
+  return state;
+}
+
+void TaskState::check_fingerprint(std::string_view fingerprint) {
+  std::optional<std::string> stored = fact("definition");
+  if (!stored) {
+    set_fact("definition", fingerprint);
+    return;
+  }
+  if (*stored == fingerprint) return;
+  std::vector<std::string> parts = model::differing_parts(*stored, fingerprint);
+  throw Error(ErrorKind::kStateMismatch,
+              {.message = fmt::format("the task was started with another definition; what differs: {}",
+                                      fmt::join(parts, ", ")),
+               .remedy = "Run it as before, load anew with --restart, or give another --state folder."});
+}
+
+void TaskState::execute(const char* sql) const {
+  std::lock_guard lock(mutex_);
+  if (sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
+    std::string message = sqlite3_errmsg(database_);
+    sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+    throw unusable(folder_, message);
+  }
+}
+
+std::optional<std::string> TaskState::fact(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  Statement found(*this, "SELECT value FROM facts WHERE name = ?");
+  if (!found.text(name).step()) return std::nullopt;
+  return found.text_at(0);
+}
+
+void TaskState::set_fact(std::string_view name, std::string_view value) {
+  set_facts({{std::string(name), std::string(value)}});
+}
+
+void TaskState::set_facts(const std::vector<std::pair<std::string, std::string>>& facts) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, "BEGIN IMMEDIATE").run();
+  try {
+    for (const auto& [name, value] : facts) {
+      Statement(*this, "INSERT OR REPLACE INTO facts VALUES (?, ?)").text(name).text(value).run();
+    }
+    Statement(*this, "COMMIT").run();
+  } catch (...) {
+    sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+}
+
+std::string TaskState::task_name() {
+  if (std::optional<std::string> name = fact("task_name")) return *name;
+  std::string name = random_name();
+  set_fact("task_name", name);
+  return name;
+}
+
+TaskPhase TaskState::phase() const {
+  return static_cast<TaskPhase>(to_integer(fact("phase").value_or("0")));
+}
+
+void TaskState::set_phase(TaskPhase phase) { set_fact("phase", std::to_string(static_cast<int>(phase))); }
+
+std::vector<TableState> TaskState::tables() const {
+  std::lock_guard lock(mutex_);
+  Statement rows(*this, "SELECT * FROM tables ORDER BY source_schema, source_table");
+  std::vector<TableState> tables;
+  while (rows.step()) {
+    tables.push_back({.source = {rows.text_at(0), rows.text_at(1)},
+                      .target = {rows.text_at(2), rows.text_at(3)},
+                      .phase = static_cast<TablePhase>(rows.integer_at(4)),
+                      .load_epoch = static_cast<std::uint64_t>(rows.integer_at(5)),
+                      .mark = rows.text_at(6),
+                      .rows_loaded = rows.integer_at(7),
+                      .error = rows.text_at(8)});
+  }
+  return tables;
+}
+
+void TaskState::add_tables(const std::vector<TableState>& tables) {
+  execute("BEGIN IMMEDIATE");
+  try {
+    for (const TableState& table : tables) set_table(table);
+  } catch (...) {
+    execute("ROLLBACK");
+    throw;
+  }
+  execute("COMMIT");
+}
+
+void TaskState::set_table(const TableState& table) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .text(table.source.schema)
+      .text(table.source.table)
+      .text(table.target.schema)
+      .text(table.target.table)
+      .integer(static_cast<std::int64_t>(table.phase))
+      .integer(static_cast<std::int64_t>(table.load_epoch))
+      .text(table.mark)
+      .integer(table.rows_loaded)
+      .text(table.error)
+      .run();
+}
+
+std::optional<model::Checkpoint> TaskState::checkpoint() const {
+  std::optional<std::string> identity = fact("stream_identity");
+  if (!identity) return std::nullopt;
+  return model::Checkpoint{
+      .identity = {*identity},
+      .resume_position = {fact("resume_key").value_or(""), fact("resume_text").value_or("")},
+      .applied_through = {fact("applied_key").value_or(""), fact("applied_text").value_or("")}};
+}
+
+void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
+  set_facts({{"stream_identity", checkpoint.identity.text},
+             {"resume_key", checkpoint.resume_position.key()},
+             {"resume_text", checkpoint.resume_position.text()},
+             {"applied_key", checkpoint.applied_through.key()},
+             {"applied_text", checkpoint.applied_through.text()}});
+}
+
+void TaskState::restart() {
+  // The new stream's positions are not comparable with the old one's; names of objects still are.
+  execute(
+      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM facts WHERE name IN ('phase', 'definition', "
+      "'stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
+      "UPDATE objects SET first_commit = x'', last_commit = x'', done = 1; COMMIT");
+}
+
+std::vector<connector::ObjectRecord> TaskState::objects(const model::TableName& table) const {
+  std::lock_guard lock(mutex_);
+  Statement rows(*this, fmt::format("SELECT {} FROM objects WHERE target_schema = ? AND target_table = ? AND "
+                                    "removed = 0 ORDER BY number",
+                                    kObjectColumns));
+  rows.text(table.schema).text(table.table);
+  std::vector<connector::ObjectRecord> objects;
+  while (rows.step()) {
+    objects.push_back({.table = {rows.text_at(0), rows.text_at(1)},
+                       .phase = static_cast<connector::ObjectPhase>(rows.integer_at(2)),
+                       .load_epoch = static_cast<std::uint64_t>(rows.integer_at(3)),
+                       .key = rows.text_at(4),
+                       .first = {{rows.text_at(5), rows.text_at(6)}, static_cast<std::uint64_t>(rows.integer_at(7))},
+                       .last = {{rows.text_at(8), rows.text_at(9)}, static_cast<std::uint64_t>(rows.integer_at(10))},
+                       .rows = rows.integer_at(11),
+                       .done = rows.integer_at(12) != 0});
+  }
+  return objects;
+}
+
+std::optional<connector::ObjectRecord> TaskState::last_changes(const model::TableName& table) const {
+  std::lock_guard lock(mutex_);
+  Statement rows(*this, fmt::format("SELECT {} FROM objects WHERE target_schema = ? AND target_table = ? AND phase = ? "
+                                    "ORDER BY number DESC LIMIT 1",
+                                    kObjectColumns));
+  rows.text(table.schema).text(table.table).integer(static_cast<int>(connector::ObjectPhase::kChanges));
+  if (!rows.step()) return std::nullopt;
+  return connector::ObjectRecord{
+      .table = table,
+      .phase = connector::ObjectPhase::kChanges,
+      .load_epoch = 0,
+      .key = rows.text_at(4),
+      .first = {{rows.text_at(5), rows.text_at(6)}, static_cast<std::uint64_t>(rows.integer_at(7))},
+      .last = {{rows.text_at(8), rows.text_at(9)}, static_cast<std::uint64_t>(rows.integer_at(10))},
+      .rows = rows.integer_at(11),
+      .done = rows.integer_at(12) != 0};
+}
+
+void TaskState::intend(const connector::ObjectRecord& object) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, fmt::format("INSERT OR REPLACE INTO objects ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               kObjectColumns))
+      .text(object.table.schema)
+      .text(object.table.table)
+      .integer(static_cast<std::int64_t>(object.phase))
+      .integer(static_cast<std::int64_t>(object.load_epoch))
+      .text(object.key)
+      .blob(object.first.commit.key())
+      .text(object.first.commit.text())
+      .integer(static_cast<std::int64_t>(object.first.ordinal))
+      .blob(object.last.commit.key())
+      .text(object.last.commit.text())
+      .integer(static_cast<std::int64_t>(object.last.ordinal))
+      .integer(object.rows)
+      .integer(object.done ? 1 : 0)
+      .run();
+}
+
+void TaskState::done(const model::TableName& table, const std::string& key) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, "UPDATE objects SET done = 1 WHERE target_schema = ? AND target_table = ? AND key = ?")
+      .text(table.schema)
+      .text(table.table)
+      .text(key)
+      .run();
+}
+
+void TaskState::forget(const model::TableName& table, const std::string& key) {
+  std::lock_guard lock(mutex_);
+  // The row stays, so that last_changes() still knows the greatest name and cut.
+  Statement(*this, "UPDATE objects SET removed = 1 WHERE target_schema = ? AND target_table = ? AND key = ?")
+      .text(table.schema)
+      .text(table.table)
+      .text(key)
+      .run();
+}
+
+void TaskState::forget_loads(const model::TableName& table, std::uint64_t before_epoch) {
+  std::lock_guard lock(mutex_);
+  Statement(*this,
+            "DELETE FROM objects WHERE target_schema = ? AND target_table = ? AND phase = ? AND load_epoch < ?")
+      .text(table.schema)
+      .text(table.table)
+      .integer(static_cast<int>(connector::ObjectPhase::kLoad))
+      .integer(static_cast<std::int64_t>(before_epoch))
+      .run();
+}
+
+std::optional<std::string> TaskState::get(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  Statement found(*this, "SELECT value FROM notes WHERE name = ?");
+  if (!found.text(name).step()) return std::nullopt;
+  return found.text_at(0);
+}
+
+void TaskState::set(std::string_view name, std::string_view value) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, "INSERT OR REPLACE INTO notes VALUES (?, ?)").text(name).text(value).run();
+}
+
+}  // namespace ferry::engine

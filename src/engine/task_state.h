@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "connector/target_journal.h"
+#include "connector/task_notes.h"
+#include "model/checkpoint.h"
+#include "model/table_version.h"
+
+struct sqlite3;
+
+namespace ferry::engine {
+
+// Where a whole task stands. Each value is stored by the task itself when it gets there.
+enum class TaskPhase : std::uint8_t {
+  kNew,       // Nothing was done; prepare() of the capture may have run.
+  kLoading,   // The capture's start is stored (where there is one) and tables are being loaded.
+  kChanges,   // Every table is loaded or in error; changes are applied from the checkpoint on.
+  kFinished,  // Nothing is left to do; only a restart does more.
+};
+
+// Where one table stands. Stored by the thread that works on the table.
+enum class TablePhase : std::uint8_t {
+  kQueued,   // Not begun. DMS: "Before load".
+  kLoading,  // The load of `load_epoch` has begun; after a crash its objects are discarded. DMS: "Full load".
+  kLoaded,   // All rows of `load_epoch` are durable. DMS: "Table completed".
+  kError,    // Suspended. DMS: "Table error".
+};
+
+struct TableState {
+  model::TableName source;
+  model::TableName target;
+  TablePhase phase = TablePhase::kQueued;
+  std::uint64_t load_epoch = 0;
+  std::string mark;  // SnapshotMark::to_text() of the loaded copy; empty where none was taken.
+  std::int64_t rows_loaded = 0;
+  std::string error;  // kError only.
+};
+
+// Everything a task must find again after a crash, in <folder>/state.db (docs/formats/state.md). Opening it locks
+// the folder for the life of the object; no other process opens the file meanwhile. Thread-safe; every change is
+// durable when the call returns. Throws Error(kStateUnusable, kStateInUse, kStateMismatch).
+class TaskState final : public connector::TargetJournal, public connector::TaskNotes {
+ public:
+  // What to do with a state that is there already.
+  enum class Existing : std::uint8_t { kContinue, kRestart };
+
+  // `fingerprint` is the definition's, one line per part; with kContinue a stored one that differs throws
+  // Error(kStateMismatch). kRestart forgets tables, checkpoint and phase, for a load from the start; the journal
+  // stays, because it tells which objects are the task's own.
+  static std::unique_ptr<TaskState> open(const std::filesystem::path& folder, std::string_view fingerprint,
+                                         Existing existing = Existing::kContinue);
+  // For clean(): whatever the fingerprint.
+  static std::unique_ptr<TaskState> open_any(const std::filesystem::path& folder);
+  ~TaskState() override;
+
+  const std::filesystem::path& folder() const { return folder_; }
+
+  // A name for the task that is unique on its source and fit for [a-z0-9_]: made once, then kept.
+  std::string task_name();
+
+  TaskPhase phase() const;
+  void set_phase(TaskPhase phase);
+
+  std::vector<TableState> tables() const;
+  // Adds the tables that are new, all in one step.
+  void add_tables(const std::vector<TableState>& tables);
+  void set_table(const TableState& table);
+
+  // Where the capture started, kept for good; nothing before set_capture_start().
+  std::optional<model::Checkpoint> checkpoint() const;
+  void set_checkpoint(const model::Checkpoint& checkpoint);
+
+  std::vector<connector::ObjectRecord> objects(const model::TableName& table) const override;
+  std::optional<connector::ObjectRecord> last_changes(const model::TableName& table) const override;
+  void intend(const connector::ObjectRecord& object) override;
+  void done(const model::TableName& table, const std::string& key) override;
+  void forget(const model::TableName& table, const std::string& key) override;
+  void forget_loads(const model::TableName& table, std::uint64_t before_epoch) override;
+
+  std::optional<std::string> get(std::string_view name) const override;
+  void set(std::string_view name, std::string_view value) override;
+
+ private:
+  class Statement;
+
+  TaskState(const std::filesystem::path& folder);
+  void restart();
+  void check_fingerprint(std::string_view fingerprint);
+  void execute(const char* sql) const;
+  std::optional<std::string> fact(std::string_view name) const;
+  void set_fact(std::string_view name, std::string_view value);
+  void set_facts(const std::vector<std::pair<std::string, std::string>>& facts);
+
+  std::filesystem::path folder_;
+  int lock_ = -1;
+  mutable std::mutex mutex_;  // Guards the connection and the statements on it.
+  sqlite3* database_ = nullptr;
+};
+
+}  // namespace ferry::engine
