@@ -1,0 +1,210 @@
+#include "cli/commands.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/interrupt.h"
+#include "cli/progress_printer.h"
+#include "cli/source_uri.h"
+#include "cli/state_folder.h"
+#include "engine/replication_task.h"
+#include "model/endpoint_settings.h"
+
+namespace ferry::cli {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+using model::TaskDefinition;
+
+// `ferry copy`'s own defaults where DMS's are poor: larger row groups read faster and compress better.
+constexpr std::string_view kCopyRowGroupLength = "122880";
+constexpr std::string_view kCopyCodec = "snappy";
+
+// A definition with what the commands need beside it.
+struct Task {
+  TaskDefinition definition;
+  mapping::TableMapping mapping;
+  std::filesystem::path state;
+  engine::TaskOptions options;
+};
+
+std::string lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+void set(model::Endpoint& endpoint, std::string_view name, std::string_view value) {
+  endpoint.settings[lower_case(std::string(name))] = {.name = std::string(name), .value = std::string(value)};
+}
+
+model::Endpoint copy_target(const CopyArguments& arguments) {
+  model::Endpoint target;
+  target.identifier = "target";
+  target.engine_name = "s3";
+  target.endpoint_url = arguments.target;
+  set(target, "DataFormat", arguments.format);
+  if (arguments.format == "parquet") {
+    set(target, "RowGroupLength", kCopyRowGroupLength);
+    set(target, "parquetCompression", kCopyCodec);
+  }
+  for (const std::string& setting : arguments.settings) {
+    std::size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Error(ErrorKind::kUsage, fmt::format("--set {} is not of the form NAME=VALUE", setting));
+    }
+    set(target, setting.substr(0, equals), setting.substr(equals + 1));
+  }
+  return target;
+}
+
+// The patterns as the definition's fingerprint keeps them.
+std::string patterns_json(std::vector<std::string> patterns) {
+  std::ranges::sort(patterns);
+  std::string json = "{\"tables\":[";
+  for (const std::string& pattern : patterns) {
+    if (json.back() != '[') json += ',';
+    json += '"';
+    for (char c : pattern) {
+      if (c == '"' || c == '\\') json += '\\';
+      json += c;
+    }
+    json += '"';
+  }
+  return json + "]}";
+}
+
+engine::TaskOptions options_of(const TaskArguments& arguments) {
+  engine::TaskOptions options;
+  if (arguments.overwrite) options.foreign_objects = connector::ForeignObjects::kRemove;
+  return options;
+}
+
+Task copy_task(const CopyArguments& arguments) {
+  TaskDefinition definition;
+  definition.identifier = "copy";
+  definition.migration_type = arguments.follow ? model::MigrationType::kFullLoadAndCdc : model::MigrationType::kFullLoad;
+  definition.source = parse_source_uri(arguments.source);
+  definition.source.identifier = "source";
+  definition.target = copy_target(arguments);
+  definition.table_mappings = patterns_json(arguments.tables);
+  std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
+      "copy", {definition.source.server_name, std::to_string(definition.source.port), definition.source.database_name,
+               arguments.target, arguments.format}));
+  engine::TaskOptions options = options_of(arguments.task);
+  options.fail_on_first_contact = true;
+  options.load_threads = std::max(1U, std::thread::hardware_concurrency());
+  return {.definition = std::move(definition),
+          .mapping = mapping::TableMapping::select_all_of(arguments.tables),
+          .state = std::move(state),
+          .options = options};
+}
+
+std::string read_document(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (!in) {
+    Error::Parts parts{.message = fmt::format("the task document {} cannot be read", path.string()),
+                       .remedy = "Check the path and its rights."};
+    throw Error(ErrorKind::kUsage, std::move(parts));
+  }
+  return text;
+}
+
+Task run_task(const RunArguments& arguments) {
+  TaskDefinition definition = model::parse_task_document(read_document(arguments.document));
+  for (const std::string& warning : definition.warnings) base::log_warning(base::kTaskManager, "{}", warning);
+  mapping::TableMapping mapping = mapping::TableMapping::parse(
+      definition.table_mappings, model::has_cdc(definition.migration_type) ? mapping::Views::kLeftOut
+                                                                           : mapping::Views::kLoaded);
+  for (const std::string& note : mapping.notes()) base::log_warning(base::kTablesManager, "{}", note);
+  const model::EndpointSetting* bucket = definition.target.find_setting("bucketname");
+  const model::EndpointSetting* folder = definition.target.find_setting("bucketfolder");
+  std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
+      "run", {definition.identifier, model::to_string(definition.source), model::to_string(definition.target),
+              bucket != nullptr ? bucket->value : "", folder != nullptr ? folder->value : ""}));
+
+  engine::TaskOptions options = options_of(arguments.task);
+  const model::FullLoadSettings& full_load = definition.settings.full_load;
+  options.load_threads = full_load.max_full_load_sub_tasks;
+  // Only a document that names the prep mode speaks of objects that Ferry did not make.
+  if (!arguments.task.overwrite && definition.settings.named("FullLoadSettings.TargetTablePrepMode")) {
+    options.foreign_objects = full_load.target_table_prep_mode == model::TargetTablePrepMode::kDoNothing
+                                  ? connector::ForeignObjects::kKeep
+                                  : connector::ForeignObjects::kRemove;
+  }
+  return {.definition = std::move(definition),
+          .mapping = std::move(mapping),
+          .state = std::move(state),
+          .options = options};
+}
+
+std::unique_ptr<engine::TaskState> open_state(const Task& task, const TaskArguments& arguments) {
+  refuse_state_in_target(task.state, task.definition.target);
+  auto existing = arguments.restart ? engine::TaskState::Existing::kRestart : engine::TaskState::Existing::kContinue;
+  auto state = engine::TaskState::open(task.state, model::definition_fingerprint(task.definition), existing);
+  std::filesystem::create_directories(task.state / "logs");
+  base::log_to_file(task.state / "logs" / "task.log");
+  return state;
+}
+
+int execute(const Task& task, const TaskArguments& arguments, const connector::Registry& registry) {
+  Interrupt interrupt;
+  std::unique_ptr<engine::TaskState> state = open_state(task, arguments);
+  ProgressPrinter printer;
+  engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer, base::Clock::real(),
+                                      task.options);
+  engine::TaskResult result;
+  try {
+    result = replication.run(interrupt.token());
+  } catch (const Error& error) {
+    base::log_info(base::kTaskManager, "the task ends with {}: {}", base::facts_of(error.kind()).code, error.what());
+    if (error.kind() != ErrorKind::kStopped) throw;
+    std::puts("Stopped; the same command goes on from here.");
+    return 0;
+  }
+  printer.print_summary(result);
+  bool table_errors = std::ranges::any_of(
+      result.tables, [](const engine::TableResult& table) { return table.phase == engine::TablePhase::kError; });
+  return table_errors ? base::facts_of(ErrorKind::kTableErrors).exit_code : 0;
+}
+
+}  // namespace
+
+int copy_command(const CopyArguments& arguments, const connector::Registry& registry) {
+  return execute(copy_task(arguments), arguments.task, registry);
+}
+
+int run_command(const RunArguments& arguments, const connector::Registry& registry) {
+  return execute(run_task(arguments), arguments.task, registry);
+}
+
+int clean_command(const CopyArguments& copy, const RunArguments& run, const connector::Registry& registry) {
+  Interrupt interrupt;
+  Task task = run.document.empty() ? copy_task(copy) : run_task(run);
+  if (!std::filesystem::exists(task.state / "state.db")) {
+    Error::Parts parts{.message = fmt::format("there is no task state in {}", task.state.string()),
+                       .remedy = "Give the same source, target and format as before, or the task's --state folder."};
+    throw Error(ErrorKind::kUsage, std::move(parts));
+  }
+  {
+    std::unique_ptr<engine::TaskState> state = engine::TaskState::open_any(task.state);
+    ProgressPrinter printer;
+    engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer, base::Clock::real(),
+                                        task.options);
+    for (const std::string& line : replication.clean(interrupt.token())) std::printf("removed %s\n", line.c_str());
+  }
+  std::filesystem::remove_all(task.state);
+  std::printf("removed the task's state in %s\n", task.state.c_str());
+  return 0;
+}
+
+}  // namespace ferry::cli
