@@ -10,10 +10,8 @@ namespace {
 
 using base::ErrorKind;
 using model::TableKind;
-using model::TableName;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 // One selection rule as JSON; `more` is put behind its members.
 std::string selection(int id, std::string_view schema, std::string_view table, std::string_view action,

@@ -80,7 +80,7 @@ TEST(TaskDefinition, InnerDocumentsMayBeStrings) {
 }
 
 TEST(TaskDefinition, SettingsMayBeLeftOut) {
-  for (boost::json::value value : {boost::json::value(nullptr), boost::json::value("")}) {
+  for (const boost::json::value& value : {boost::json::value(nullptr), boost::json::value("")}) {
     auto task = parse(document_with("ReplicationTaskSettings", value));
     EXPECT_EQ(task_settings_json(task.settings), default_task_settings_json());
   }

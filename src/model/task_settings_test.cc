@@ -11,7 +11,6 @@
 namespace ferry::model {
 namespace {
 
-using base::ErrorKind;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;

@@ -1,0 +1,309 @@
+#include "formats/csv/csv_writer.h"
+
+#include <arrow/record_batch.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "formats/csv/csv_column.h"
+#include "formats/csv/csv_quoting.h"
+#include "formats/csv/gzip_sink.h"
+#include "formats/csv/text_buffer.h"
+#include "formats/load_rows.h"
+#include "formats/out_of_domain.h"
+#include "formats/text_form.h"
+
+namespace ferry::formats {
+namespace {
+
+// What is gathered before the sink is called.
+constexpr std::size_t kBufferBytes = 256 * 1024;
+
+constexpr std::string_view kCutWarning = "Digits of the second beyond the column's scale were cut.";
+
+class CsvWriter final : public ObjectWriter {
+ public:
+  CsvWriter(ByteSink& sink, ObjectShape shape, CsvOptions options)
+      : shape_(std::move(shape)),
+        options_(std::move(options)),
+        quoting_(options_.rfc4180, options_.column_delimiter, options_.row_delimiter),
+        sink_(&sink),
+        buffer_(kBufferBytes + kBufferBytes / 4) {
+    require_free_timestamp_name(shape_);
+    if (options_.gzip) {
+      gzip_ = std::make_unique<GzipSink>(sink);
+      sink_ = gzip_.get();
+    }
+    for (const model::Column& column : shape_.table->columns) {
+      columns_.push_back(make_csv_column(column.type, quoting_));
+    }
+  }
+
+  std::int64_t write_rows(const Rows& rows, model::RowErrorSink& errors) override;
+  bool write_change(const ChangeRow& row, model::RowErrorSink& errors) override;
+
+  std::int64_t rows() const override { return rows_; }
+  std::int64_t bytes() const override { return bytes_; }
+  std::int64_t memory_bytes() const override {
+    return static_cast<std::int64_t>(buffer_.capacity() + (gzip_ ? gzip_->memory_bytes() : 0));
+  }
+
+  void finish() override {
+    flush();
+    if (gzip_) gzip_->finish();
+  }
+
+ private:
+  // Why the row under construction cannot be written, or in which way it differs from the source's.
+  struct Remark {
+    std::size_t column;
+    std::string_view text;
+  };
+
+  void start_row(char op, std::string_view timestamp);
+  // The values of a row; false when one is refused, which refusal_ then describes.
+  bool append_row(std::int64_t row);
+  bool append_row(std::int64_t row, std::span<const model::OutOfDomain> values);
+  bool append_change(const ChangeRow& row);
+  bool append_out_of_domain(std::size_t column, std::string_view text);
+  void append_value(std::size_t column, std::int64_t row);
+  void append_not_sent(std::size_t column, char op);
+  // False when the row would take the object over `bytes_max`; then it is forgotten.
+  bool take_row(std::int64_t bytes_max, model::RowErrorSink& errors);
+  void refuse_row(std::string key, model::RowErrorSink& errors);
+  void forget_row();
+
+  void append_header();
+  void append_delimiter() {
+    if (options_.column_delimiter.size() == 1) {
+      buffer_.append(options_.column_delimiter.front());
+    } else {
+      buffer_.append(options_.column_delimiter);
+    }
+  }
+  void start_field() {
+    if (fields_++ > 0) append_delimiter();
+  }
+  void note(std::size_t column, CsvColumn::Appended appended) {
+    if (appended == CsvColumn::Appended::kCut) warnings_.push_back({column, kCutWarning});
+  }
+  void flush() {
+    sink_->write(buffer_.text());
+    buffer_.shrink_to(0);
+  }
+
+  const ObjectShape shape_;
+  const CsvOptions options_;
+  const CsvQuoting quoting_;
+  std::unique_ptr<GzipSink> gzip_;
+  ByteSink* sink_;
+  TextBuffer buffer_;
+  std::vector<std::unique_ptr<CsvColumn>> columns_;
+  std::int64_t rows_ = 0;
+  std::int64_t bytes_ = 0;
+
+  // The row under construction.
+  std::size_t row_start_ = 0;
+  std::size_t fields_ = 0;
+  Remark refusal_{};
+  std::vector<Remark> warnings_;  // Told once the row is taken.
+};
+
+std::int64_t CsvWriter::write_rows(const Rows& rows, model::RowErrorSink& errors) {
+  require_canonical(rows.batch, *shape_.table);
+  const arrow::RecordBatch& values = *rows.batch.rows;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    columns_[i]->bind(*values.column(static_cast<int>(i)), rows.first);
+  }
+  RowTimestamps timestamps(shape_, rows);
+  OutOfDomainRows odd_rows(rows.batch, rows.first);
+
+  for (std::int64_t row = rows.first; row < values.num_rows(); ++row) {
+    start_row(kLoadOp, timestamps.next());
+    bool whole = odd_rows.at(row) ? append_row(row, odd_rows.take()) : append_row(row);
+    if (!whole) {
+      refuse_row(row_key_text(rows.batch, row), errors);
+      continue;
+    }
+    if (!take_row(rows.bytes_max, errors)) return row;
+  }
+  return values.num_rows();
+}
+
+bool CsvWriter::write_change(const ChangeRow& row, model::RowErrorSink& errors) {
+  assert(row.cells.size() == columns_.size());
+  std::array<char, kDatetimeTextMax> timestamp;
+  start_row(row.op, {timestamp.data(), put_datetime(timestamp.data(), row.commit_time, 6)});
+  if (!append_change(row)) {
+    refuse_row(row_key_text(*shape_.table, row.cells), errors);
+    return false;
+  }
+  return take_row(kNoLimit, errors);
+}
+
+void CsvWriter::start_row(char op, std::string_view timestamp) {
+  row_start_ = buffer_.size();
+  if (rows_ == 0 && options_.header) append_header();
+  fields_ = 0;
+  if (shape_.op_column) {
+    start_field();
+    quoting_.append_field(buffer_, {&op, 1});
+  }
+  if (!shape_.timestamp_column.empty()) {
+    start_field();
+    quoting_.append_field(buffer_, timestamp);
+  }
+}
+
+bool CsvWriter::append_row(std::int64_t row) {
+  for (std::size_t i = 0; i < columns_.size(); ++i) append_value(i, row);
+  return true;
+}
+
+bool CsvWriter::append_row(std::int64_t row, std::span<const model::OutOfDomain> values) {
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    if (values.empty() || values.front().column != i) {
+      append_value(i, row);
+      continue;
+    }
+    if (!append_out_of_domain(i, values.front().text)) return false;
+    values = values.subspan(1);
+  }
+  return true;
+}
+
+bool CsvWriter::append_change(const ChangeRow& row) {
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const model::Cell& cell = row.cells[i];
+    switch (cell.state) {
+      case model::CellState::kValue:
+        start_field();
+        note(i, columns_[i]->append_cell(buffer_, cell.bytes));
+        break;
+      case model::CellState::kNull:
+        start_field();
+        buffer_.append(options_.null_value);
+        break;
+      case model::CellState::kNotSent: append_not_sent(i, row.op); break;
+      case model::CellState::kOutOfDomain:
+        if (!append_out_of_domain(i, cell.bytes)) return false;
+        break;
+    }
+  }
+  return true;
+}
+
+void CsvWriter::append_value(std::size_t column, std::int64_t row) {
+  start_field();
+  const CsvColumn& encoder = *columns_[column];
+  if (encoder.is_null(row)) {
+    buffer_.append(options_.null_value);
+  } else {
+    note(column, encoder.append_row(buffer_, row));
+  }
+}
+
+bool CsvWriter::append_out_of_domain(std::size_t column, std::string_view text) {
+  Ruling ruling = rule_out_of_domain(Format::kCsv, shape_.table->columns[column].type, text);
+  if (ruling.action == Ruling::Action::kRefuse) {
+    refusal_ = {column, ruling.reason};
+    return false;
+  }
+  assert(ruling.action == Ruling::Action::kText);
+  start_field();
+  quoting_.append_field(buffer_, ruling.text);
+  if (!ruling.warning.empty()) warnings_.push_back({column, ruling.warning});
+  return true;
+}
+
+// A D row has what the log has of the old row, and everyone expects no more of it.
+void CsvWriter::append_not_sent(std::size_t column, char op) {
+  start_field();
+  if (options_.no_sup_value) {
+    buffer_.append(*options_.no_sup_value);
+    return;
+  }
+  buffer_.append(options_.null_value);
+  if (op != 'D') warnings_.push_back({column, kNotSentWarning});
+}
+
+bool CsvWriter::take_row(std::int64_t bytes_max, model::RowErrorSink& errors) {
+  buffer_.append(options_.row_delimiter);
+  auto size = static_cast<std::int64_t>(buffer_.size() - row_start_);
+  if (rows_ > 0 && size > bytes_max - bytes_) {
+    forget_row();
+    return false;
+  }
+  ++rows_;
+  bytes_ += size;
+  for (const Remark& warning : warnings_) {
+    errors.data_warning({.table = shape_.table->name,
+                         .column = shape_.table->columns[warning.column].name,
+                         .what = std::string(warning.text)});
+  }
+  warnings_.clear();
+  if (buffer_.size() >= kBufferBytes) flush();
+  return true;
+}
+
+void CsvWriter::refuse_row(std::string key, model::RowErrorSink& errors) {
+  forget_row();
+  errors.row_error({.table = shape_.table->name,
+                    .key = std::move(key),
+                    .column = shape_.table->columns[refusal_.column].name,
+                    .reason = std::string(refusal_.text)});
+}
+
+void CsvWriter::forget_row() {
+  buffer_.shrink_to(row_start_);
+  warnings_.clear();
+}
+
+void CsvWriter::append_header() {
+  fields_ = 0;
+  const auto append_name = [&](std::string_view name) {
+    start_field();
+    quoting_.append_field(buffer_, name);
+  };
+  if (shape_.op_column) append_name(kOpColumn);
+  if (!shape_.timestamp_column.empty()) append_name(shape_.timestamp_column);
+  for (const model::Column& column : shape_.table->columns) append_name(column.name);
+  buffer_.append(options_.row_delimiter);
+}
+
+}  // namespace
+
+std::unique_ptr<ObjectWriter> make_csv_writer(ByteSink& sink, ObjectShape shape, CsvOptions options) {
+  if (options.column_delimiter.empty() || options.row_delimiter.empty()) {
+    throw base::Error(base::ErrorKind::kDocumentInvalid,
+                      base::Error::Parts{.message = "CsvDelimiter and CsvRowDelimiter must not be empty",
+                                         .remedy = "Leave the setting out for the default."});
+  }
+  return std::make_unique<CsvWriter>(sink, std::move(shape), std::move(options));
+}
+
+std::string decode_delimiter(std::string_view setting) {
+  std::string decoded;
+  while (!setting.empty()) {
+    if (setting.front() != '\\') {
+      decoded += setting.front();
+      setting.remove_prefix(1);
+      continue;
+    }
+    setting.remove_prefix(std::min(setting.find_first_not_of('\\'), setting.size()));
+    char escaped = setting.empty() ? '\\' : setting.front();
+    constexpr std::string_view kLetters = "tnr";
+    constexpr std::string_view kMeanings = "\t\n\r";
+    std::size_t letter = kLetters.find(escaped);
+    decoded += letter == std::string_view::npos ? '\\' : kMeanings[letter];
+    if (letter != std::string_view::npos) setting.remove_prefix(1);
+  }
+  return decoded;
+}
+
+}  // namespace ferry::formats
