@@ -28,6 +28,8 @@ struct Capabilities {
   bool transactional_ddl = false;
   // The target takes several slices of one table at once.
   bool parallel_slices = false;
+  // An update must carry every column, also those the log did not send: they are looked up in the source.
+  bool whole_rows = false;
 };
 
 // DMS's TargetTablePrepMode.

@@ -148,6 +148,7 @@ TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
     // FULL makes every commit wait for the disk, in WAL mode too: progress is promised on it.
     execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA locking_mode = EXCLUSIVE;");
     execute(kSchema);
+    looked_up_values_ = std::make_unique<LookedUpValues>(folder / "looked_up");
   } catch (...) {
     sqlite3_close(database_);
     ::close(lock_);
@@ -350,6 +351,7 @@ std::optional<connector::ObjectRecord> TaskState::last_changes(const model::Tabl
 }
 
 void TaskState::intend(const connector::ObjectRecord& object) {
+  looked_up_values_->sync(object.table);
   std::lock_guard lock(mutex_);
   Statement(*this, fmt::format("INSERT OR REPLACE INTO objects ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                kObjectColumns))
@@ -370,12 +372,18 @@ void TaskState::intend(const connector::ObjectRecord& object) {
 }
 
 void TaskState::done(const model::TableName& table, const std::string& key) {
-  std::lock_guard lock(mutex_);
-  Statement(*this, "UPDATE objects SET done = 1 WHERE target_schema = ? AND target_table = ? AND key = ?")
-      .text(table.schema)
-      .text(table.table)
-      .text(key)
-      .run();
+  connector::ChangePoint last;
+  {
+    std::lock_guard lock(mutex_);
+    Statement row(*this,
+                  "UPDATE objects SET done = 1 WHERE target_schema = ? AND target_table = ? AND key = ? "
+                  "RETURNING last_commit, last_text, last_ordinal");
+    row.text(table.schema).text(table.table).text(key);
+    while (row.step()) {
+      last = {{row.text_at(0), row.text_at(1)}, static_cast<std::uint64_t>(row.integer_at(2))};
+    }
+  }
+  if (!last.commit.empty()) looked_up_values_->forget(table, last);
 }
 
 void TaskState::forget(const model::TableName& table, const std::string& key) {

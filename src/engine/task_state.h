@@ -11,6 +11,7 @@
 
 #include "connector/target_journal.h"
 #include "connector/task_notes.h"
+#include "engine/cdc/looked_up_values.h"
 #include "model/checkpoint.h"
 #include "model/table_version.h"
 
@@ -78,6 +79,10 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   std::optional<model::Checkpoint> checkpoint() const;
   void set_checkpoint(const model::Checkpoint& checkpoint);
 
+  // Values that changes needed and the log did not send. intend() makes those of its table durable first, done()
+  // lets them go.
+  LookedUpValues& looked_up_values() { return *looked_up_values_; }
+
   std::vector<connector::ObjectRecord> objects(const model::TableName& table) const override;
   std::optional<connector::ObjectRecord> last_changes(const model::TableName& table) const override;
   void intend(const connector::ObjectRecord& object) override;
@@ -103,6 +108,7 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   int lock_ = -1;
   mutable std::mutex mutex_;  // Guards the connection and the statements on it.
   sqlite3* database_ = nullptr;
+  std::unique_ptr<LookedUpValues> looked_up_values_;
 };
 
 }  // namespace ferry::engine

@@ -190,7 +190,8 @@ Native cell_value(std::string_view bytes) {
   } else {
     assert(bytes.size() == sizeof(Native));
     if constexpr (std::is_same_v<Native, bool>) return bytes.front() != 0;
-    return base::load_native<Native>(bytes.data());
+    // Of known size, not ended by a NUL.
+    return base::load_native<Native>(bytes.data());  // NOLINT(bugprone-suspicious-stringview-data-usage)
   }
 }
 

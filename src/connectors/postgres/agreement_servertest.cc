@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "connectors/postgres/servertest_tools.h"
+#include "connectors/postgres/tools_servertest.h"
 #include "tests/support/postgres_server.h"
 
 namespace ferry::postgres::testing {

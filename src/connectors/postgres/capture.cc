@@ -320,7 +320,10 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
   send_status(/*even_if_not_due=*/false);
 }
 
-void PostgresCapture::keep_alive() { send_status(/*even_if_not_due=*/false); }
+void PostgresCapture::keep_alive() {
+  // The last call before the end of a stream carries the last acknowledgement.
+  send_status(/*even_if_not_due=*/acknowledged_.load() > reported_);
+}
 
 void PostgresCapture::acknowledge(const StreamPosition& position) {
   std::uint64_t lsn = number_of(lsn_of(position));
@@ -336,6 +339,7 @@ void PostgresCapture::send_status(bool even_if_not_due) {
   if (!even_if_not_due && now < status_due_) return;
   status_due_ = now + status_interval_;
   std::uint64_t flushed = acknowledged_.load();
+  reported_ = flushed;
   std::string status(1, 'r');
   base::append_big_endian(status, std::max(number_of(received_), flushed));
   base::append_big_endian(status, flushed);

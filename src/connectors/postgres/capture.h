@@ -87,6 +87,7 @@ class PostgresCapture final : public connector::SourceCapture {
   Clock::time_point status_due_;
   std::chrono::milliseconds status_interval_{10'000};
   std::atomic<std::uint64_t> acknowledged_{0};  // Written by acknowledge() on another thread.
+  std::uint64_t reported_ = 0;  // The acknowledgement that the server was last told.
   std::string scratch_;
 };
 

@@ -15,7 +15,7 @@ class S3Target final : public connector::Target {
   explicit S3Target(std::shared_ptr<SharedTarget> target) : target_(std::move(target)) {}
 
   connector::Capabilities capabilities() const override {
-    return {.atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true};
+    return {.atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true, .whole_rows = true};
   }
 
   std::vector<connector::Prerequisite> check(std::stop_token) override {

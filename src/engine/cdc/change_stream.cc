@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "engine/cdc/row_completer.h"
 #include "engine/cdc/sorter.h"
 
 namespace ferry::engine {
@@ -55,6 +56,9 @@ class Applier {
       : context_(context),
         capture_(capture),
         router_(context),
+        whole_rows_(context.target.capabilities().whole_rows),
+        // A lookup is short, and what was captured is still applied when stop is requested.
+        completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
         stored_(std::move(from)),
         apply_(context.target.apply(apply_request())) {
     apply_->recover(stored_);
@@ -67,7 +71,12 @@ class Applier {
         continue;
       }
       model::Transaction& transaction = *std::get<std::unique_ptr<model::Transaction>>(*item);
-      apply_->apply(*router_.route(transaction), checkpoint_at(transaction.stamp()), context_.row_errors);
+      std::unique_ptr<model::Transaction> routed = router_.route(transaction);
+      if (whole_rows_) {
+        apply_->apply(*completer_.complete(*routed), checkpoint_at(transaction.stamp()), context_.row_errors);
+      } else {
+        apply_->apply(*routed, checkpoint_at(transaction.stamp()), context_.row_errors);
+      }
       ++transactions_;
       base::failpoint("after_transaction_applied");
       progress();
@@ -123,6 +132,8 @@ class Applier {
   const TaskContext& context_;
   connector::SourceCapture& capture_;
   ChangeRouter router_;
+  const bool whole_rows_;
+  RowCompleter completer_;
   Checkpoint stored_;
   std::unique_ptr<connector::TargetApply> apply_;
   std::int64_t transactions_ = 0;

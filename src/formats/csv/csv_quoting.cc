@@ -12,8 +12,8 @@ namespace {
 constexpr std::string_view kNumberCharacters = "0123456789+-.: eBCNaInfityABCDEF";
 
 constexpr std::size_t kBlock = 16;
-typedef std::uint8_t Block __attribute__((vector_size(kBlock)));
-typedef std::uint64_t BlockHalves __attribute__((vector_size(kBlock)));
+using Block [[gnu::vector_size(kBlock)]] = std::uint8_t;
+using BlockHalves [[gnu::vector_size(kBlock)]] = std::uint64_t;
 
 Block filled_with(char c) { return Block{} + static_cast<std::uint8_t>(c); }
 

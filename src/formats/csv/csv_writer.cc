@@ -23,6 +23,8 @@ namespace {
 
 // What is gathered before the sink is called.
 constexpr std::size_t kBufferBytes = 256 * 1024;
+// What the buffer may hold on to for the rows to come.
+constexpr std::size_t kHeldBytesMax = 8 * kBufferBytes;
 
 constexpr std::string_view kCutWarning = "Digits of the second beyond the column's scale were cut.";
 
@@ -93,8 +95,10 @@ class CsvWriter final : public ObjectWriter {
     if (appended == CsvColumn::Appended::kCut) warnings_.push_back({column, kCutWarning});
   }
   void flush() {
-    sink_->write(buffer_.text());
+    if (buffer_.size() > 0) sink_->write(buffer_.text());
     buffer_.shrink_to(0);
+    // One huge row does not keep its memory.
+    if (buffer_.capacity() > kHeldBytesMax) buffer_ = TextBuffer(kBufferBytes);
   }
 
   const ObjectShape shape_;
@@ -285,25 +289,6 @@ std::unique_ptr<ObjectWriter> make_csv_writer(ByteSink& sink, ObjectShape shape,
                                          .remedy = "Leave the setting out for the default."});
   }
   return std::make_unique<CsvWriter>(sink, std::move(shape), std::move(options));
-}
-
-std::string decode_delimiter(std::string_view setting) {
-  std::string decoded;
-  while (!setting.empty()) {
-    if (setting.front() != '\\') {
-      decoded += setting.front();
-      setting.remove_prefix(1);
-      continue;
-    }
-    setting.remove_prefix(std::min(setting.find_first_not_of('\\'), setting.size()));
-    char escaped = setting.empty() ? '\\' : setting.front();
-    constexpr std::string_view kLetters = "tnr";
-    constexpr std::string_view kMeanings = "\t\n\r";
-    std::size_t letter = kLetters.find(escaped);
-    decoded += letter == std::string_view::npos ? '\\' : kMeanings[letter];
-    if (letter != std::string_view::npos) setting.remove_prefix(1);
-  }
-  return decoded;
 }
 
 }  // namespace ferry::formats

@@ -3,7 +3,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "formats/object_writer.h"
 
@@ -23,9 +22,5 @@ struct CsvOptions {
 
 // The header counts in bytes(); an object without a row has none and stays empty. `sink` outlives the writer.
 std::unique_ptr<ObjectWriter> make_csv_writer(ByteSink& sink, ObjectShape shape, CsvOptions options);
-
-// A delimiter as users write it in a setting: \t, \n, \r and \\ stand for one character, however many times
-// the backslash was doubled on its way here.
-std::string decode_delimiter(std::string_view setting);
 
 }  // namespace ferry::formats

@@ -14,7 +14,7 @@ inline constexpr std::string_view kParquetCreatedBy = "Ferry";
 // The names are DMS's endpoint settings'.
 struct ParquetOptions {
   enum class Codec : std::uint8_t { kNone, kSnappy, kGzip, kZstd };
-  enum class Version : std::uint8_t { k1_0, k2_0 };
+  enum class Version : std::uint8_t { k1_0, k2_0 };  // NOLINT(readability-identifier-naming)
   // The two dictionary encodings are one: which number a file has for it follows from its version.
   enum class Encoding : std::uint8_t { kPlain, kPlainDictionary, kRleDictionary };
 

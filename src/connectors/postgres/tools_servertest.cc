@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "connectors/postgres/connector.h"
-#include "connectors/postgres/servertest_tools.h"
+#include "connectors/postgres/tools_servertest.h"
 
 namespace ferry::postgres::testing {
 namespace {
