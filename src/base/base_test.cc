@@ -70,7 +70,8 @@ TEST(ErrorKinds, CodesAndExitCodesAreOnePerKind) {
     EXPECT_TRUE(codes.insert(facts.code).second) << facts.code;
     EXPECT_TRUE(exit_codes.insert(facts.exit_code).second) << facts.code;
     EXPECT_LE(facts.code.size(), 32U);
-    EXPECT_EQ(facts.code.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string_view::npos) << facts.code;
+    EXPECT_EQ(facts.code.find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string_view::npos)
+        << facts.code;
     EXPECT_TRUE(facts.exit_code >= 1 && facts.exit_code <= 125) << facts.code;
   }
 }
@@ -97,7 +98,8 @@ TEST(ErrorText, IsOneLineOfMessageCodeAndRemedy) {
 }
 
 TEST(ErrorText, ContextComesFirstAndTheRestStays) {
-  Error inner(ErrorKind::kSourceTable, Error::Parts{.message = "gone", .remedy = "Look.", .vendor_code = "42P01"});
+  Error inner(ErrorKind::kSourceTable,
+              Error::Parts{.message = "gone", .remedy = "Look.", .vendor_code = "42P01"});
   Error outer = inner.with_context("table a.b");
   EXPECT_EQ(outer.kind(), ErrorKind::kSourceTable);
   EXPECT_EQ(outer.message(), "table a.b: gone");

@@ -17,7 +17,8 @@ using Texts = Channel<std::string>;
 constexpr auto kNow = 0ms;
 constexpr auto kDeadline = 30s;
 
-Texts::Pushed push(Texts& channel, std::string text, std::size_t bytes, std::chrono::milliseconds timeout = kNow) {
+Texts::Pushed push(Texts& channel, std::string text, std::size_t bytes,
+                   std::chrono::milliseconds timeout = kNow) {
   return channel.push(text, bytes, timeout, {});
 }
 

@@ -119,8 +119,23 @@ std::string read_document(const std::filesystem::path& path) {
   return text;
 }
 
+// What a document may ask for and no source can do yet: going on without it would copy other changes than asked for.
+void refuse_what_is_not_done(const TaskDefinition& definition) {
+  auto refuse = [](std::string_view member, std::string_view remedy) {
+    throw Error(ErrorKind::kUnsupported, {.message = fmt::format("ReplicationTask.{} is not supported", member),
+                                          .remedy = std::string(remedy)});
+  };
+  if (!definition.cdc_start_time.empty()) {
+    refuse("CdcStartTime", "A PostgreSQL source starts at a position: name the slot in SlotName and give CdcStartPosition.");
+  }
+  if (!definition.cdc_stop_position.empty()) {
+    refuse("CdcStopPosition", "Leave it out, and stop the task with SIGTERM.");
+  }
+}
+
 Task run_task(const RunArguments& arguments) {
   TaskDefinition definition = model::parse_task_document(read_document(arguments.document));
+  refuse_what_is_not_done(definition);
   for (const std::string& warning : definition.warnings) base::log_warning(base::kTaskManager, "{}", warning);
   mapping::TableMapping mapping = mapping::TableMapping::parse(
       definition.table_mappings, model::has_cdc(definition.migration_type) ? mapping::Views::kLeftOut

@@ -28,6 +28,14 @@ void require(const std::vector<connector::Prerequisite>& prerequisites, const mo
   }
 }
 
+std::vector<model::TableName> captured_tables(const std::vector<TableState>& tables) {
+  std::vector<model::TableName> names;
+  for (const TableState& table : tables) {
+    if (table.phase != TablePhase::kError) names.push_back(table.source);
+  }
+  return names;
+}
+
 }  // namespace
 
 ReplicationTask::ReplicationTask(const model::TaskDefinition& definition, const mapping::TableMapping& mapping,
@@ -100,7 +108,9 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   if (capture) observer_.created_on_source(capture->created());
 
   std::unique_ptr<connector::TargetTables> tables = target->tables();
-  for (const TableState& table : state_.tables()) tables->sweep(table.target);
+  for (const TableState& table : state_.tables()) {
+    if (table.phase != TablePhase::kError) tables->sweep(table.target);
+  }
 
   if (state_.phase() == TaskPhase::kLoading) {
     run_full_load(context, stop);
@@ -148,10 +158,16 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
                      .mark = {},
                      .rows_loaded = 0,
                      .error = {}};
-    if (with_load) {
+    try {
+      // Without a load nothing is removed, so what lies there does not matter.
       target_tables->check({.table = target_version(context, catalog->describe(name, stop)),
                             .mode = connector::PrepMode::kDropAndCreate,
-                            .foreign = context.foreign_objects});
+                            .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
+    } catch (const Error& error) {
+      if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
+      table.phase = TablePhase::kError;
+      table.error = error.what();
+      suspend_table(context, table, table.error);
     }
     tables.push_back(std::move(table));
   }
@@ -159,7 +175,7 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
 
   if (capture != nullptr) {
     connector::CaptureScope scope = capture_scope();
-    for (const TableState& table : tables) scope.tables.push_back(table.source);
+    scope.tables = captured_tables(tables);
     base::failpoint("before_capture_prepared");
     connector::CaptureStart start = capture->prepare(scope, stop);
     base::failpoint("after_capture_prepared");
@@ -174,7 +190,7 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
 connector::CaptureScope ReplicationTask::capture_scope() {
   connector::CaptureScope scope;
   scope.task_name = state_.task_name();
-  for (const TableState& table : state_.tables()) scope.tables.push_back(table.source);
+  scope.tables = captured_tables(state_.tables());
   scope.selects = [&mapping = mapping_](const model::TableName& name) {
     return mapping.selects(name, model::TableKind::kTable);
   };

@@ -239,6 +239,12 @@ std::string TaskState::task_name() {
   return name;
 }
 
+base::UnixMicros TaskState::load_started(base::UnixMicros now) {
+  if (std::optional<std::string> stored = fact("load_started")) return to_integer(*stored);
+  set_fact("load_started", std::to_string(now));
+  return now;
+}
+
 TaskPhase TaskState::phase() const {
   return static_cast<TaskPhase>(to_integer(fact("phase").value_or("0")));
 }
@@ -307,7 +313,7 @@ void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
 void TaskState::restart() {
   // The new stream's positions are not comparable with the old one's; names of objects still are.
   execute(
-      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM facts WHERE name IN ('phase', 'definition', "
+      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM facts WHERE name IN ('phase', 'definition', 'load_started', "
       "'stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
       "UPDATE objects SET first_commit = x'', last_commit = x'', done = 1; COMMIT");
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "connector/target_journal.h"
 #include "connector/task_notes.h"
 #include "engine/cdc/looked_up_values.h"
@@ -66,6 +67,9 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
 
   // A name for the task that is unique on its source and fit for [a-z0-9_]: made once, then kept.
   std::string task_name();
+
+  // When the task's load began: `now` the first time, kept for every later run until a restart.
+  base::UnixMicros load_started(base::UnixMicros now);
 
   TaskPhase phase() const;
   void set_phase(TaskPhase phase);

@@ -27,7 +27,8 @@ std::string printed(ChangeReader reader) {
   auto print = [&](const char* label, std::span<const Cell> image) {
     if (image.empty()) return;
     text += label;
-    for (const Cell& cell : image) text += " " + std::to_string(static_cast<int>(cell.state)) + std::string(cell.bytes);
+    for (const Cell& cell : image)
+      text += " " + std::to_string(static_cast<int>(cell.state)) + std::string(cell.bytes);
   };
   for (Change change; reader.next(change);) {
     text += std::to_string(static_cast<int>(change.kind)) + " " + std::to_string(change.transaction) + "/" +

@@ -27,6 +27,8 @@ using ChangeChannel = Channel<std::shared_ptr<const ChangeBatch>>;
 // A batch is handed on when it holds this much, or when the source has nothing more at hand.
 constexpr std::size_t kBatchBytes = 256 << 10;
 constexpr std::chrono::milliseconds kCaptureWait{500};
+// A stored checkpoint costs a write to the disk, and where no object is open every transaction moves it.
+constexpr std::chrono::milliseconds kCheckpointInterval{100};
 
 // SOURCE_CAPTURE: fills the channel until stop or error, and keeps the source's connection alive while there is no room.
 void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std::stop_token stop) {
@@ -84,10 +86,15 @@ class Applier {
     progress();
   }
 
-  void progress() {
+  enum class Store { kWhenDue, kNow };
+
+  void progress(Store when = Store::kWhenDue) {
     apply_->tick();
+    auto now = context_.clock.steady_now();
+    if (when == Store::kWhenDue && now < checkpoint_due_) return;
     Checkpoint durable = apply_->durable();
     if (durable.resume_position <= stored_.resume_position) return;
+    checkpoint_due_ = now + kCheckpointInterval;
     base::failpoint("before_checkpoint_stored");
     context_.state.set_checkpoint(durable);
     base::failpoint("after_checkpoint_stored");
@@ -100,7 +107,7 @@ class Applier {
 
   void flush() {
     apply_->flush();
-    progress();
+    progress(Store::kNow);
   }
 
   std::chrono::milliseconds tick_interval() const { return apply_->tick_interval(); }
@@ -137,6 +144,7 @@ class Applier {
   Checkpoint stored_;
   std::unique_ptr<connector::TargetApply> apply_;
   std::int64_t transactions_ = 0;
+  std::chrono::steady_clock::time_point checkpoint_due_;
 };
 
 }  // namespace

@@ -38,7 +38,8 @@ connector::PrepMode prep_mode(model::TargetTablePrepMode mode) {
 // Loads one table under one load epoch.
 class TableLoader {
  public:
-  TableLoader(const TaskContext& context, TableState table) : context_(context), table_(std::move(table)) {}
+  TableLoader(const TaskContext& context, TableState table, base::UnixMicros load_started)
+      : context_(context), table_(std::move(table)), load_started_(load_started) {}
 
   void run(std::stop_token stop) {
     auto started = context_.clock.steady_now();
@@ -103,7 +104,7 @@ class TableLoader {
                               .slice = slice,
                               .slice_count = unload.slice_count(),
                               .memory_bytes_max = context_.budget.load_slice,
-                              .task_start_time = context_.clock.now(),
+                              .task_start_time = load_started_,
                               .rows_estimate = unload.rows_estimate()});
     std::int64_t rows = 0;
     while (std::optional<model::RecordBatch> batch = reader->next(stop)) {
@@ -120,6 +121,7 @@ class TableLoader {
 
   const TaskContext& context_;
   TableState table_;
+  const base::UnixMicros load_started_;  // Of the task.
 };
 
 }  // namespace
@@ -133,6 +135,7 @@ void run_full_load(const TaskContext& context, std::stop_token stop) {
     return std::tuple(-context.mapping.load_order(table.source), table.source.table, table.source.schema);
   });
 
+  const base::UnixMicros load_started = context.state.load_started(context.clock.now());
   std::stop_source all_stop;
   std::stop_callback forward(stop, [&] { all_stop.request_stop(); });
   std::atomic<std::size_t> next_table = 0;
@@ -142,7 +145,7 @@ void run_full_load(const TaskContext& context, std::stop_token stop) {
     while (!all_stop.stop_requested()) {
       std::size_t at = next_table++;
       if (at >= waiting.size()) return;
-      TableLoader loader(context, waiting[at]);
+      TableLoader loader(context, waiting[at], load_started);
       try {
         try {
           loader.run(all_stop.get_token());
