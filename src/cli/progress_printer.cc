@@ -27,6 +27,8 @@ std::string_view text_of(engine::TaskEnd end) {
     case engine::TaskEnd::kStopped: return "Stopped; the same command goes on from here.";
     case engine::TaskEnd::kAfterFullLoad:
       return "Stopped after the full load, as StopTaskCachedChangesNotApplied says; the same command goes on from here.";
+    case engine::TaskEnd::kAfterCachedChanges:
+      return "Stopped after the cached changes, as StopTaskCachedChangesApplied says; the same command goes on from here.";
   }
   return "";
 }

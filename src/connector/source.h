@@ -134,6 +134,10 @@ class SourceCapture {
   // what differs and the remedy.
   virtual void verify(const CaptureScope& scope, const model::Checkpoint& checkpoint, std::stop_token stop) = 0;
 
+  // Where the log ends now: every transaction whose commit was durable before the call commits at or before it, and
+  // the stream's heartbeats come to pass it although nothing else happens. May be called before start().
+  virtual model::StreamPosition current_position(std::stop_token stop) = 0;
+
   // Lines for a person: what this task made on the source ("replication slot ferry_x_1").
   virtual std::vector<std::string> created() const = 0;
 

@@ -19,6 +19,10 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
+// Notes of the engine's own.
+constexpr std::string_view kCachedChangesEndKey = "engine.cached_changes_end.key";
+constexpr std::string_view kCachedChangesEndText = "engine.cached_changes_end.text";
+
 void require(const std::vector<connector::Prerequisite>& prerequisites, const model::Endpoint& endpoint) {
   for (const connector::Prerequisite& prerequisite : prerequisites) {
     if (prerequisite.met) continue;
@@ -34,6 +38,11 @@ std::vector<model::TableName> captured_tables(const std::vector<TableState>& tab
     if (table.phase != TablePhase::kError) names.push_back(table.source);
   }
   return names;
+}
+
+// A stop is what was asked for, also where the next attempt would have been needed to go on.
+Error stopped_by(const Error& error) {
+  return Error(ErrorKind::kStopped, fmt::format("the task was asked to stop after: {}", error.what()));
 }
 
 }  // namespace
@@ -56,7 +65,8 @@ TaskResult ReplicationTask::run(std::stop_token stop) {
     try {
       return attempt(stop);
     } catch (const Error& error) {
-      if (stop.stop_requested() || base::facts_of(error.kind()).recovery != base::Recovery::kRecoverable) throw;
+      if (base::facts_of(error.kind()).recovery != base::Recovery::kRecoverable) throw;
+      if (stop.stop_requested()) throw stopped_by(error);
       if (!in_contact_ && options_.fail_on_first_contact) throw;
       if (progress() != before) retry = 0;
       model::Phase phase = state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
@@ -64,7 +74,7 @@ TaskResult ReplicationTask::run(std::stop_token stop) {
       if (!wait) throw;
       base::log_warning(base::kTaskManager, "{}; trying again in {} s", error.what(), wait->count());
       observer_.retrying(error.what(), wait->count());
-      if (!clock_.wait(*wait, stop)) throw;
+      if (!clock_.wait(*wait, stop)) throw stopped_by(error);
     }
   }
 }
@@ -114,19 +124,16 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
 
   if (state_.phase() == TaskPhase::kLoading) {
     run_full_load(context, stop);
-    base::failpoint("before_load_finished");
-    state_.set_phase(with_cdc ? TaskPhase::kChanges : TaskPhase::kFinished);
-    base::failpoint("after_load_finished");
-    observer_.load_finished();
+    finish_load(capture.get(), stop);
     if (!with_cdc) return result(TaskEnd::kFullLoadFinished, context);
     if (definition_.settings.full_load.stop_task_cached_changes_not_applied) {
       return result(TaskEnd::kAfterFullLoad, context);
     }
   }
 
-  StreamTotals totals = run_change_stream(context, *capture, stop);
+  StreamTotals totals = run_change_stream(context, *capture, cached_changes_end(), stop);
   base::failpoint("before_final_state");
-  TaskResult done = result(TaskEnd::kStopped, context);
+  TaskResult done = result(totals.reached_end ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
   done.spilled_bytes = totals.spilled_bytes;
@@ -136,6 +143,28 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
     table.statistics.full_load_error_rows = loaded_errors;
   }
   return done;
+}
+
+void ReplicationTask::finish_load(connector::SourceCapture* capture, std::stop_token stop) {
+  base::failpoint("before_load_finished");
+  // The changes up to here are DMS's cached changes: what happened while tables were being loaded.
+  if (capture != nullptr && definition_.settings.full_load.stop_task_cached_changes_applied) {
+    model::StreamPosition end = capture->current_position(stop);
+    state_.set(kCachedChangesEndKey, end.key());
+    state_.set(kCachedChangesEndText, end.text());
+  }
+  state_.set_phase(capture != nullptr ? TaskPhase::kChanges : TaskPhase::kFinished);
+  base::failpoint("after_load_finished");
+  observer_.load_finished();
+}
+
+// Where the stream is to stop by itself: nowhere once it has been there, so that the next start goes on.
+std::optional<model::StreamPosition> ReplicationTask::cached_changes_end() const {
+  std::optional<std::string> key = state_.get(kCachedChangesEndKey);
+  if (!key || !definition_.settings.full_load.stop_task_cached_changes_applied) return std::nullopt;
+  model::StreamPosition end(*key, state_.get(kCachedChangesEndText).value_or(""));
+  if (state_.checkpoint()->resume_position >= end) return std::nullopt;
+  return end;
 }
 
 void ReplicationTask::check(const TaskContext& context, std::stop_token stop) {

@@ -20,6 +20,7 @@ enum class TaskEnd : std::uint8_t {
   kAlreadyFinished,    // An earlier run had finished it; nothing was done.
   kStopped,            // Asked to; DMS: NORMAL.
   kAfterFullLoad,      // DMS: STOPPED_AFTER_FULL_LOAD.
+  kAfterCachedChanges, // DMS: STOPPED_AFTER_CACHED_EVENTS.
 };
 
 struct TableResult {
@@ -67,6 +68,8 @@ class ReplicationTask {
   void check(const TaskContext& context, std::stop_token stop);
   void begin(const TaskContext& context, connector::SourceCapture* capture, std::stop_token stop);
   std::string progress() const;
+  void finish_load(connector::SourceCapture* capture, std::stop_token stop);
+  std::optional<model::StreamPosition> cached_changes_end() const;
   TaskResult result(TaskEnd end, const TaskContext& context) const;
   connector::CaptureScope capture_scope();
 

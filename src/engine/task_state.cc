@@ -315,6 +315,7 @@ void TaskState::restart() {
   execute(
       "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM facts WHERE name IN ('phase', 'definition', 'load_started', "
       "'stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
+      "DELETE FROM notes WHERE name LIKE 'engine.%'; "
       "UPDATE objects SET first_commit = x'', last_commit = x'', done = 1; COMMIT");
 }
 

@@ -3,8 +3,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -21,8 +24,8 @@
 
 namespace ferry::postgres {
 
-// Ongoing changes by a replication slot. One walsender connection for the stream, and a control connection for
-// everything else, opened when it is needed. Threads as connector::SourceCapture says.
+// Ongoing changes by a replication slot. One walsender connection for the stream, and a control connection
+// for everything else, opened when it is needed. Threads as connector::SourceCapture says.
 class PostgresCapture final : public connector::SourceCapture {
  public:
   PostgresCapture(Settings settings, connector::TaskNotes& notes)
@@ -31,6 +34,7 @@ class PostgresCapture final : public connector::SourceCapture {
   connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
   void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
               std::stop_token stop) override;
+  model::StreamPosition current_position(std::stop_token stop) override;
   std::vector<std::string> created() const override;
   void start(const model::StreamPosition& from, std::stop_token stop) override;
   void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
@@ -55,11 +59,15 @@ class PostgresCapture final : public connector::SourceCapture {
   void take_keepalive(std::string_view message);
   void take_event(std::string_view data, model::ChangeBatch& batch, std::stop_token stop);
   void take_commit(const pgoutput::Commit& commit, model::ChangeBatch& batch);
-  // The table of a row change about to be added: the transaction's begin and the table's shape stand before it.
+  // The table of a row change about to be added: the transaction's begin and the table's shape stand before
+  // it.
   StreamTable& changed_table(std::uint32_t oid, model::ChangeBatch& batch);
   void begin_transaction(model::ChangeBatch& batch);
   void add_heartbeat(model::ChangeBatch& batch);
   void send_status(bool even_if_not_due);
+  // Follows tables that appear, go, or gain or lose what identifies their rows; called between transactions.
+  void watch_tables(model::ChangeBatch& batch, std::stop_token stop);
+  void take_listed(const PublishedTable& table, model::ChangeBatch& batch, std::stop_token stop);
 
   const Settings settings_;
   connector::TaskNotes& notes_;
@@ -69,6 +77,8 @@ class PostgresCapture final : public connector::SourceCapture {
   std::string application_name_;
   std::string slot_name_;
   PublicationNames publications_;
+  std::set<model::TableName> tables_;
+  std::function<bool(const model::TableName&)> selects_;
   std::optional<Connection> control_;
   Clock::time_point control_used_;
 
@@ -87,8 +97,18 @@ class PostgresCapture final : public connector::SourceCapture {
   Clock::time_point status_due_;
   std::chrono::milliseconds status_interval_{10'000};
   std::atomic<std::uint64_t> acknowledged_{0};  // Written by acknowledge() on another thread.
-  std::uint64_t reported_ = 0;  // The acknowledgement that the server was last told.
+  std::uint64_t reported_ = 0;                  // The acknowledgement that the server was last told.
   std::string scratch_;
+
+  // What the last look at the catalog found.
+  struct Dropped {
+    model::TableVersionPtr table;
+    Lsn noticed{};  // The log's end then: the table's last changes stand before it.
+  };
+  Clock::time_point watch_due_;
+  std::map<std::uint32_t, model::TableName> listed_;  // Published tables by oid.
+  std::set<std::uint32_t> refused_;                   // Those that may not be published, which has been told.
+  std::vector<Dropped> dropped_;                      // To be yielded when the stream has come that far.
 };
 
 }  // namespace ferry::postgres

@@ -131,7 +131,8 @@ TEST_P(CaptureTest, StopsWhileItWaitsForOpenTransactions) {
   });
 
   capture_ = source_->capture(notes_);
-  auto [kind, text] = error_of([&] { capture_->prepare(scope_of("capture", {{"public", "t"}}), stop.get_token()); });
+  auto [kind, text] =
+      error_of([&] { capture_->prepare(scope_of("capture", {{"public", "t"}}), stop.get_token()); });
   auto ended = std::chrono::steady_clock::now();
   stopper.join();
 
@@ -145,11 +146,13 @@ TEST_P(CaptureTest, StopsWhileItWaitsForOpenTransactions) {
 }
 
 TEST_P(CaptureTest, TellsUnchangedToastFromNullAndTakesItFromAFullOldRow) {
-  server_.sql("CREATE TABLE k (id int PRIMARY KEY, b text, c text); CREATE TABLE f (b text, c text);"
-              "ALTER TABLE k ALTER c SET STORAGE EXTERNAL; ALTER TABLE f ALTER c SET STORAGE EXTERNAL;"
-              "ALTER TABLE f REPLICA IDENTITY FULL");
+  server_.sql(
+      "CREATE TABLE k (id int PRIMARY KEY, b text, c text); CREATE TABLE f (b text, c text);"
+      "ALTER TABLE k ALTER c SET STORAGE EXTERNAL; ALTER TABLE f ALTER c SET STORAGE EXTERNAL;"
+      "ALTER TABLE f REPLICA IDENTITY FULL");
   Collector& stream = start({{"public", "k"}, {"public", "f"}});
-  server_.sql("INSERT INTO k VALUES (1, NULL, repeat('c', 9000)); INSERT INTO f VALUES ('a', repeat('c', 9000))");
+  server_.sql(
+      "INSERT INTO k VALUES (1, NULL, repeat('c', 9000)); INSERT INTO f VALUES ('a', repeat('c', 9000))");
   server_.sql("UPDATE k SET b = 'x'; UPDATE f SET b = 'x'");
   server_.sql("UPDATE k SET id = 2");
   server_.sql("DELETE FROM k; DELETE FROM f");
@@ -184,9 +187,11 @@ TEST_P(CaptureTest, TellsUnchangedToastFromNullAndTakesItFromAFullOldRow) {
 TEST_P(CaptureTest, FollowsTheShapeInTheMiddleOfATransaction) {
   server_.sql("CREATE TABLE t (id int PRIMARY KEY, b int, c text)");
   Collector& stream = start({{"public", "t"}});
-  server_.sql("INSERT INTO t VALUES (1, 10, 'one'); ALTER TABLE t DROP COLUMN b; INSERT INTO t VALUES (2, 'two')");
+  server_.sql(
+      "INSERT INTO t VALUES (1, 10, 'one'); ALTER TABLE t DROP COLUMN b; INSERT INTO t VALUES (2, 'two')");
   server_.sql("ALTER TABLE t RENAME COLUMN c TO d; INSERT INTO t VALUES (3, 'three')");
-  server_.sql("ALTER TABLE t ALTER d TYPE varchar(7); ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (4, 'four')");
+  server_.sql(
+      "ALTER TABLE t ALTER d TYPE varchar(7); ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (4, 'four')");
 
   auto first = stream.next();
   ASSERT_TRUE(first);
@@ -227,7 +232,8 @@ TEST_P(CaptureTest, KeepsAColumnsNumberOverARename) {
 }
 
 TEST_P(CaptureTest, DescribesATableThatIsGoneByTheLogAlone) {
-  server_.sql("CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (id int PRIMARY KEY, n numeric(10,2), m mood)");
+  server_.sql(
+      "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE t (id int PRIMARY KEY, n numeric(10,2), m mood)");
   Collector& stream = start({{"public", "t"}});
   server_.sql("INSERT INTO t VALUES (1, 2.5, 'ok')");
   server_.sql("DROP TABLE t; DROP TYPE mood");
@@ -260,11 +266,12 @@ TEST_P(CaptureTest, CarriesGeneratedColumns) {
 }
 
 TEST_P(CaptureTest, ListsLeavesOfPartitionedTablesAndFollowsRowsBetweenThem) {
-  server_.sql("CREATE TABLE p (r int PRIMARY KEY) PARTITION BY RANGE (r);"
-              "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
-              "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);"
-              "CREATE VIEW v AS SELECT 1 AS one; CREATE MATERIALIZED VIEW m AS SELECT 1 AS one;"
-              "CREATE TABLE awsdms_ddl_audit (a int); INSERT INTO p VALUES (5)");
+  server_.sql(
+      "CREATE TABLE p (r int PRIMARY KEY) PARTITION BY RANGE (r);"
+      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
+      "CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);"
+      "CREATE VIEW v AS SELECT 1 AS one; CREATE MATERIALIZED VIEW m AS SELECT 1 AS one;"
+      "CREATE TABLE awsdms_ddl_audit (a int); INSERT INTO p VALUES (5)");
   std::vector<std::string> names;
   for (const auto& table : source_->catalog()->tables({})) names.push_back(to_string(table.name));
   EXPECT_THAT(names, ::testing::ElementsAre("public.p1", "public.p2", "public.v"));
@@ -277,13 +284,15 @@ TEST_P(CaptureTest, ListsLeavesOfPartitionedTablesAndFollowsRowsBetweenThem) {
   for (const OwnedChange& change : transaction->changes) {
     if (change.kind != ChangeKind::kSchemaChange) seen.emplace_back(change.kind, change.table->name.table);
   }
-  EXPECT_THAT(seen, ::testing::ElementsAre(std::pair(ChangeKind::kDelete, "p1"), std::pair(ChangeKind::kInsert, "p2")));
+  EXPECT_THAT(seen, ::testing::ElementsAre(std::pair(ChangeKind::kDelete, "p1"),
+                                           std::pair(ChangeKind::kInsert, "p2")));
 }
 
 TEST_P(CaptureTest, YieldsTruncateAndLeavesRolledBackWorkOut) {
   server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
   Collector& stream = start({{"public", "t"}});
-  server_.sql("BEGIN; INSERT INTO t VALUES (1); SAVEPOINT s; INSERT INTO t VALUES (2); ROLLBACK TO s; COMMIT");
+  server_.sql(
+      "BEGIN; INSERT INTO t VALUES (1); SAVEPOINT s; INSERT INTO t VALUES (2); ROLLBACK TO s; COMMIT");
   server_.sql("BEGIN; INSERT INTO t VALUES (3); ROLLBACK");
   server_.sql("TRUNCATE t");
 
@@ -304,7 +313,8 @@ TEST_P(CaptureTest, StampsTransactionsWithTheirCommitTime) {
   auto transaction = stream.next();
   ASSERT_TRUE(transaction);
   auto now = std::chrono::duration_cast<std::chrono::microseconds>(
-                 std::chrono::system_clock::now().time_since_epoch()).count();
+                 std::chrono::system_clock::now().time_since_epoch())
+                 .count();
   EXPECT_LT(std::abs(now - transaction->stamp.commit_time), 60'000'000);
   EXPECT_LT(transaction->stamp.commit_position, transaction->stamp.resume_position);
 }
@@ -331,8 +341,10 @@ TEST_P(CaptureTest, MovesTheSlotOnWhileOnlyOtherDatabasesAreBusy) {
   capture_.reset();  // Not even a stream that ends at once loses it for the next one.
   capture_ = source_->capture(notes_);
   capture_->verify(scope_of("capture", {{"public", "t"}}),
-                   {.identity = checkpoint_.identity, .resume_position = stream.last_heartbeat()->resume_position,
-                    .applied_through = {}}, {});
+                   {.identity = checkpoint_.identity,
+                    .resume_position = stream.last_heartbeat()->resume_position,
+                    .applied_through = {}},
+                   {});
 }
 
 TEST_P(CaptureTest, RefusesASlotThatSomebodyElseReadsAndEndsItsOwnFormerReader) {
@@ -392,8 +404,9 @@ TEST_P(CaptureTest, ChecksTheCheckpointAgainstTheSource) {
 }
 
 TEST_P(CaptureTest, StartsAtAPositionOfTheUsersSlot) {
-  server_.sql("CREATE TABLE t (a int PRIMARY KEY);"
-              "CREATE PUBLICATION ferry_capture_full FOR TABLE t; CREATE PUBLICATION ferry_capture_ins");
+  server_.sql(
+      "CREATE TABLE t (a int PRIMARY KEY);"
+      "CREATE PUBLICATION ferry_capture_full FOR TABLE t; CREATE PUBLICATION ferry_capture_ins");
   server_.sql("SELECT pg_create_logical_replication_slot('mine', 'pgoutput')");
   server_.sql("INSERT INTO t VALUES (1)");
   std::string middle = server_.value("SELECT pg_current_wal_insert_lsn()");
@@ -406,9 +419,11 @@ TEST_P(CaptureTest, StartsAtAPositionOfTheUsersSlot) {
   scope.start_position = "0/1";
   EXPECT_EQ(error_of([&] { source->capture(notes_)->prepare(scope, {}); }).first, ErrorKind::kSourceSlotLost);
   scope.start_position = "yesterday";
-  EXPECT_EQ(error_of([&] { source->capture(notes_)->prepare(scope, {}); }).first, ErrorKind::kDocumentInvalid);
+  EXPECT_EQ(error_of([&] { source->capture(notes_)->prepare(scope, {}); }).first,
+            ErrorKind::kDocumentInvalid);
   scope.start_position = middle;
-  EXPECT_EQ(error_of([&] { source_->capture(notes_)->prepare(scope, {}); }).first, ErrorKind::kSettingConflict);
+  EXPECT_EQ(error_of([&] { source_->capture(notes_)->prepare(scope, {}); }).first,
+            ErrorKind::kSettingConflict);
 
   auto capture = source->capture(notes_);
   auto start = capture->prepare(scope, {});
@@ -427,9 +442,70 @@ TEST_P(CaptureTest, StartsAtAPositionOfTheUsersSlot) {
             ErrorKind::kSourceSlotLost);
 }
 
+TEST_P(CaptureTest, FollowsTablesThatComeAndGo) {
+  server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
+  Collector& stream = start({{"public", "t"}});
+  auto read_until = [&](ChangeKind kind, const std::string& table) {
+    auto deadline = std::chrono::steady_clock::now() + seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      stream.poll(milliseconds(200));
+      for (const OwnedChange& change : stream.take_outside()) {
+        if (change.kind == kind && change.table->name.table == table) return change.table;
+      }
+    }
+    return model::TableVersionPtr();
+  };
+  Connection writer(read_settings(endpoint_at(server_.port())), ConnectionPurpose::kOrdinary, "writer", {});
+  server_.sql("CREATE TABLE fresh AS SELECT i AS a FROM generate_series(1, 1000) i");
+  // A transaction that began before the table was published holds the publishing up, and is in the copy.
+  writer.run("BEGIN; INSERT INTO public.fresh VALUES (1001)", "write", {});
+  stream.poll(seconds(6));
+  EXPECT_TRUE(stream.take_outside().empty());
+  writer.run("COMMIT", "commit", {});
+
+  auto version = read_until(ChangeKind::kSchemaChange, "fresh");
+  ASSERT_TRUE(version);
+  EXPECT_EQ(version->columns.size(), 1U);
+  EXPECT_EQ(version->identity, RowIdentity::kNone);
+  Unloaded loaded = unload_all(*source_, request_of({"public", "fresh"}));
+  EXPECT_EQ(loaded.rows.size(), 1001U);
+  server_.sql("INSERT INTO fresh VALUES (1002)");
+  auto transaction = stream.next();
+  ASSERT_TRUE(transaction);
+  EXPECT_EQ(int_of(transaction->changes.back().after[0]), 1002);
+  EXPECT_NE(loaded.mark->covers(transaction->stamp), model::Coverage::kInCopy);
+
+  server_.sql("DROP TABLE fresh");
+  EXPECT_TRUE(read_until(ChangeKind::kDrop, "fresh"));
+}
+
+TEST_P(CaptureTest, MovesATableBetweenPublicationsWhenItsKeyComesOrGoes) {
+  server_.sql(
+      "CREATE TABLE t (a int PRIMARY KEY, b int); CREATE TABLE n (a int NOT NULL, b int);"
+      "INSERT INTO t VALUES (1, 1); INSERT INTO n VALUES (1, 1)");
+  Collector& stream = start({{"public", "t"}, {"public", "n"}});
+  server_.sql("ALTER TABLE t DROP CONSTRAINT t_pkey; ALTER TABLE n ADD PRIMARY KEY (a)");
+  std::string members =
+      "SELECT string_agg(pubname || '=' || tablename, ' ' ORDER BY tablename) FROM pg_publication_tables";
+  auto deadline = std::chrono::steady_clock::now() + seconds(20);
+  while (server_.value(members) != "ferry_capture_full=n ferry_capture_ins=t" &&
+         std::chrono::steady_clock::now() < deadline) {
+    stream.poll(milliseconds(200));
+  }
+  EXPECT_EQ(server_.value(members), "ferry_capture_full=n ferry_capture_ins=t");
+  server_.sql("UPDATE t SET b = 2");
+  server_.sql("UPDATE n SET b = 2");
+  auto transaction = stream.next();
+  ASSERT_TRUE(transaction);
+  EXPECT_EQ(transaction->changes[0].table->name.table, "n");
+  EXPECT_EQ(transaction->changes[0].table->identity, RowIdentity::kKey);
+}
+
 TEST_P(CaptureTest, TakesNamesOfAnyKind) {
   std::string awkward = "My \"Table\", sélect; --";
-  server_.sql("CREATE SCHEMA \"S c\"; CREATE TABLE \"S c\".\"My \"\"Table\"\", sélect; --\" (\"a \"\"b\" int PRIMARY KEY)");
+  server_.sql(
+      "CREATE SCHEMA \"S c\"; CREATE TABLE \"S c\".\"My \"\"Table\"\", sélect; --\" (\"a \"\"b\" int PRIMARY "
+      "KEY)");
   Collector& stream = start({{"S c", awkward}});
   server_.sql("INSERT INTO \"S c\".\"My \"\"Table\"\", sélect; --\" VALUES (1)");
   Unloaded loaded = unload_all(*source_, request_of({"S c", awkward}));

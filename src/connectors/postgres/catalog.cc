@@ -110,9 +110,9 @@ double distinct_share(const Result& columns, int row, double table_rows) {
   return -1;
 }
 
-// The expression that reads the column for a binary COPY. A printed type goes through its output function, not
-// through ::text: the cast of some types prints other text (inet adds "/32", xml keeps its encoding), while the log
-// holds what the output function prints. COPY sends the resulting cstring as text.
+// The expression that reads the column for a binary COPY. A printed type goes through its output function,
+// not through ::text: the cast of some types prints other text (inet adds "/32", xml keeps its encoding),
+// while the log holds what the output function prints. COPY sends the resulting cstring as text.
 std::string select_expression(const Result& columns, int row, Codec codec) {
   std::string name = quote_identifier(columns.text(row, 1));
   if (codec != Codec::kPrinted) return name;
@@ -136,13 +136,16 @@ std::vector<std::uint32_t> key_columns(const model::TableVersion& table, std::st
   return key;
 }
 
-// What the log will hold of an old row, as REPLICA IDENTITY says it (PostgreSQL manual, ALTER TABLE). With FULL and a
-// usable primary key that key is the identity: the whole old row is in the log, and its key with it.
-void set_identity(Connection& connection, const TableRow& row, model::TableVersion& table, std::stop_token stop) {
+// What the log will hold of an old row, as REPLICA IDENTITY says it (PostgreSQL manual, ALTER TABLE). With
+// FULL and a usable primary key that key is the identity: the whole old row is in the log, and its key with
+// it.
+void set_identity(Connection& connection, const TableRow& row, model::TableVersion& table,
+                  std::stop_token stop) {
   if (row.kind != 'r' || row.replica_identity == 'n') return;
   Result keys = connection.run(
-      {.sql = fmt::format(fmt::runtime(kKeysQuery),
-                          fmt::arg("key_columns", connection.server_major() >= 11 ? "i.indnkeyatts" : "i.indnatts")),
+      {.sql = fmt::format(
+           fmt::runtime(kKeysQuery),
+           fmt::arg("key_columns", connection.server_major() >= 11 ? "i.indnkeyatts" : "i.indnatts")),
        .doing = "look up a table's keys",
        .parameters = {std::to_string(row.oid)}},
       stop);
@@ -156,7 +159,8 @@ void set_identity(Connection& connection, const TableRow& row, model::TableVersi
   }
 }
 
-DescribedTable describe(Connection& connection, const Settings& settings, const TableRow& row, std::stop_token stop) {
+DescribedTable describe(Connection& connection, const Settings& settings, const TableRow& row,
+                        std::stop_token stop) {
   int major = connection.server_major();
   Result found = connection.run(
       {.sql = fmt::format(fmt::runtime(kColumnsQuery),
@@ -202,8 +206,9 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
 }
 
 Error no_such_table(const TableName& table) {
-  return Error(ErrorKind::kSourceTable, {.message = fmt::format("the source has no table {}", to_string(table)),
-                                         .remedy = "Check the table mappings, or reload once the table is there."});
+  return Error(ErrorKind::kSourceTable,
+               {.message = fmt::format("the source has no table {}", to_string(table)),
+                .remedy = "Check the table mappings, or reload once the table is there."});
 }
 
 }  // namespace
@@ -218,14 +223,15 @@ DescribedTable describe_table(Connection& connection, const Settings& settings, 
   if (!row) throw no_such_table(table);
   DescribedTable described = describe(connection, settings, *row, stop);
   if (described.version->columns.empty()) {
-    throw Error(ErrorKind::kSourceTable, {.message = fmt::format("the table {} has no columns", to_string(table)),
-                                          .remedy = "Leave it out of the table mappings."});
+    throw Error(ErrorKind::kSourceTable,
+                {.message = fmt::format("the table {} has no columns", to_string(table)),
+                 .remedy = "Leave it out of the table mappings."});
   }
   return described;
 }
 
-std::optional<DescribedTable> describe_table(Connection& connection, const Settings& settings, std::uint32_t oid,
-                                             std::stop_token stop) {
+std::optional<DescribedTable> describe_table(Connection& connection, const Settings& settings,
+                                             std::uint32_t oid, std::stop_token stop) {
   auto row = find_table(connection, "c.oid = $1", {std::to_string(oid)}, stop);
   if (!row) return std::nullopt;
   return describe(connection, settings, *row, stop);
@@ -247,7 +253,8 @@ std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t
 }
 
 std::int16_t money_digits(Connection& connection, std::stop_token stop) {
-  Result scale = connection.run("SELECT scale('1'::money::numeric)", "look up the scale of money values", stop);
+  Result scale =
+      connection.run("SELECT scale('1'::money::numeric)", "look up the scale of money values", stop);
   return static_cast<std::int16_t>(scale.integer(0, 0));
 }
 
@@ -276,7 +283,9 @@ Connection& PostgresCatalog::connection(std::stop_token stop) {
   return *connection_;
 }
 
-std::vector<CatalogTable> PostgresCatalog::tables(std::stop_token stop) { return list_tables(connection(stop), stop); }
+std::vector<CatalogTable> PostgresCatalog::tables(std::stop_token stop) {
+  return list_tables(connection(stop), stop);
+}
 
 model::TableVersionPtr PostgresCatalog::describe(const TableName& table, std::stop_token stop) {
   return describe_table(connection(stop), settings_, table, stop).version;

@@ -22,7 +22,8 @@ struct CatalogColumn {
   std::string select;
 };
 
-// A table as the catalog has it: the model's version, and beside each of its columns the connector's own facts.
+// A table as the catalog has it: the model's version, and beside each of its columns the connector's own
+// facts.
 struct DescribedTable {
   model::TableVersionPtr version;
   std::vector<CatalogColumn> columns;
@@ -37,16 +38,16 @@ std::string quote_table(const model::TableName& name);
 DescribedTable describe_table(Connection& connection, const Settings& settings, const model::TableName& table,
                               std::stop_token stop);
 // The same by pg_class.oid; nothing when there is no such table any more.
-std::optional<DescribedTable> describe_table(Connection& connection, const Settings& settings, std::uint32_t oid,
-                                             std::stop_token stop);
+std::optional<DescribedTable> describe_table(Connection& connection, const Settings& settings,
+                                             std::uint32_t oid, std::stop_token stop);
 
 // A type by its number; nothing when it is gone.
 struct DescribedType {
-  PgType type;  // Domains resolved.
+  PgType type;           // Domains resolved.
   std::string declared;  // As declared, with its modifier: "numeric(12,2)".
 };
 std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t oid, std::int32_t typmod,
-                                    std::stop_token stop);
+                                           std::stop_token stop);
 
 // Digits after the point of the database's money values. The session must not have set lc_monetary.
 std::int16_t money_digits(Connection& connection, std::stop_token stop);

@@ -27,15 +27,53 @@ constexpr milliseconds kCancelWait{500};
 // A peer that acknowledges nothing for so long is gone.
 constexpr const char* kTcpUserTimeoutMs = "60000";
 
-// Every value's text form is fixed, whatever the server, database or role say, and no time limit of theirs can
-// end a long read. A walsender obeys these too. lc_monetary is left alone on ordinary connections: the scale of
-// money values is only to be learned from it (catalog.cc).
-constexpr std::string_view kSessionOptions =
-    "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex -c timezone=UTC "
-    "-c standard_conforming_strings=on -c statement_timeout=0 -c lock_timeout=0 "
-    "-c idle_in_transaction_session_timeout=0 -c client_min_messages=warning -c search_path=pg_catalog "
-    "-c xmlbinary=base64 -c row_security=off";
-constexpr std::string_view kReplicationOptions = " -c lc_monetary=C";
+// Every value's text form is fixed, whatever the server, database or role say, and no time limit of theirs
+// can end a long read. They come with the connection, because a walsender obeys them too. lc_monetary is left
+// alone on ordinary connections: the scale of money values is only to be learned from it (catalog.cc).
+struct SessionSetting {
+  const char* name;
+  const char* value;
+};
+constexpr SessionSetting kSession[] = {
+    {"datestyle", "ISO"},
+    {"intervalstyle", "postgres"},
+    {"extra_float_digits", "3"},
+    {"bytea_output", "hex"},
+    {"timezone", "UTC"},
+    {"xmlbinary", "base64"},
+    {"standard_conforming_strings", "on"},
+    {"statement_timeout", "0"},
+    {"lock_timeout", "0"},
+    {"idle_in_transaction_session_timeout", "0"},
+    {"client_min_messages", "warning"},
+    {"search_path", "pg_catalog"},
+    // A policy that hides rows shall fail the read, not shorten it.
+    {"row_security", "off"},
+};
+constexpr SessionSetting kReplicationSession = {"lc_monetary", "C"};
+
+std::string session_options(ConnectionPurpose purpose) {
+  std::string options;
+  for (const SessionSetting& setting : kSession)
+    options += fmt::format("-c {}={} ", setting.name, setting.value);
+  if (purpose == ConnectionPurpose::kReplication) {
+    options += fmt::format("-c {}={} ", kReplicationSession.name, kReplicationSession.value);
+  }
+  return options;
+}
+
+// What has to be said once the connection stands. Some limits are unknown to older servers, so they cannot
+// stand among the options; and the user's own script must not change the form of values.
+std::string session_script(const Settings& settings, ConnectionPurpose purpose, int server_major) {
+  std::string script;
+  if (server_major >= 14) script += "SET idle_session_timeout = 0;";
+  if (server_major >= 17) script += "SET transaction_timeout = 0;";
+  if (purpose == ConnectionPurpose::kReplication || settings.after_connect_script.empty()) return script;
+  script += settings.after_connect_script + "\n;";
+  for (const SessionSetting& setting : kSession)
+    script += fmt::format("SET {} = '{}';", setting.name, setting.value);
+  return script;
+}
 
 void ignore_notice(void*, const PGresult*) {}
 
@@ -53,7 +91,8 @@ int Result::rows() const { return PQntuples(result_.get()); }
 bool Result::is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
 
 std::string_view Result::text(int row, int column) const {
-  return {PQgetvalue(result_.get(), row, column), static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
+  return {PQgetvalue(result_.get(), row, column),
+          static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
 }
 
 std::int64_t Result::integer(int row, int column) const {
@@ -70,18 +109,15 @@ double Result::real(int row, int column) const {
   return number;
 }
 
-Connection::Connection(const Settings& settings, ConnectionPurpose purpose, const std::string& application_name,
-                       std::stop_token stop)
+Connection::Connection(const Settings& settings, ConnectionPurpose purpose,
+                       const std::string& application_name, std::stop_token stop)
     : purpose_(purpose),
       where_(fmt::format("PostgreSQL at {}:{}/{}", settings.host, settings.port, settings.database)),
       execute_timeout_(settings.execute_timeout) {
   try {
     connect(settings, application_name, stop);
-    // Limits that older servers do not know, so they cannot stand among the options.
-    std::string limits;
-    if (server_major() >= 14) limits += "SET idle_session_timeout = 0;";
-    if (server_major() >= 17) limits += "SET transaction_timeout = 0;";
-    if (!limits.empty()) run(std::move(limits), "prepare the session", stop);
+    std::string script = session_script(settings, purpose, server_major());
+    if (!script.empty()) run(std::move(script), "prepare the session", stop);
   } catch (...) {
     PQfinish(connection_);
     throw;
@@ -90,15 +126,17 @@ Connection::Connection(const Settings& settings, ConnectionPurpose purpose, cons
 
 Connection::~Connection() {
   PQfreemem(copied_);
-  // A statement nobody waits for any more shall not go on for hours. A replication stream ends with its socket.
-  if (purpose_ == ConnectionPurpose::kOrdinary && PQtransactionStatus(connection_) == PQTRANS_ACTIVE) cancel();
+  // A statement nobody waits for any more shall not go on for hours. A replication stream ends with its
+  // socket.
+  if (purpose_ == ConnectionPurpose::kOrdinary && PQtransactionStatus(connection_) == PQTRANS_ACTIVE)
+    cancel();
   PQfinish(connection_);
 }
 
-void Connection::connect(const Settings& settings, const std::string& application_name, std::stop_token stop) {
+void Connection::connect(const Settings& settings, const std::string& application_name,
+                         std::stop_token stop) {
   std::string port = std::to_string(settings.port);
-  std::string options(kSessionOptions);
-  if (purpose_ == ConnectionPurpose::kReplication) options += kReplicationOptions;
+  std::string options = session_options(purpose_);
   std::vector<const char*> keywords;
   std::vector<const char*> values;
   auto add = [&](const char* keyword, const char* value) {
@@ -134,7 +172,8 @@ void Connection::connect(const Settings& settings, const std::string& applicatio
   PQsetNoticeReceiver(connection_, ignore_notice, nullptr);
 
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-  while (PQstatus(connection_) != CONNECTION_BAD && status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+  while (PQstatus(connection_) != CONNECTION_BAD && status != PGRES_POLLING_OK &&
+         status != PGRES_POLLING_FAILED) {
     wait_for_socket(status == PGRES_POLLING_READING ? POLLIN : POLLOUT, kStopCheckInterval, stop);
     if (Clock::now() >= deadline) {
       throw Error(ErrorKind::kSourceUnreachable,
@@ -288,7 +327,8 @@ void Connection::start_copy(const Statement& statement, std::stop_token stop) {
   if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) return;
   drain();
   check_result(next, statement.doing, statement.concern);
-  throw Error(ErrorKind::kSourceProtocol, fmt::format("cannot {}: the server did not start the stream", statement.doing))
+  throw Error(ErrorKind::kSourceProtocol,
+              fmt::format("cannot {}: the server did not start the stream", statement.doing))
       .with_context(where_);
 }
 
@@ -331,7 +371,8 @@ CopyRead Connection::read_copy(std::string_view& message, milliseconds wait, std
 }
 
 void Connection::write_copy(std::string_view message) {
-  if (PQputCopyData(connection_, message.data(), static_cast<int>(message.size())) < 0 || PQflush(connection_) < 0) {
+  if (PQputCopyData(connection_, message.data(), static_cast<int>(message.size())) < 0 ||
+      PQflush(connection_) < 0) {
     throw_lost(copy_doing_);
   }
 }

@@ -57,8 +57,8 @@ enum class CopyRead : std::uint8_t {
   kEnd,      // The server ended the stream properly.
 };
 
-// One connection. Every wait has a deadline and ends within a fifth of a second of a stop request. Used by one
-// thread at a time. All sessions print values in one fixed form (client.cc, kSessionOptions).
+// One connection. Every wait has a deadline and ends within a fifth of a second of a stop request. Used by
+// one thread at a time. All sessions print values in one fixed form (client.cc, kSession).
 class Connection {
  public:
   // Throws what connect_error() makes of a failure.
@@ -81,9 +81,11 @@ class Connection {
     return run(Statement{.sql = std::move(sql), .doing = std::move(doing)}, stop);
   }
 
-  // The same in two steps, for statements that wait for others: poll() answers nothing while the server works.
+  // The same in two steps, for statements that wait for others: poll() answers nothing while the server
+  // works.
   void send(const Statement& statement);
-  std::optional<Result> poll(const Statement& statement, std::chrono::milliseconds wait, std::stop_token stop);
+  std::optional<Result> poll(const Statement& statement, std::chrono::milliseconds wait,
+                             std::stop_token stop);
 
   // Starts a COPY … TO STDOUT or START_REPLICATION: read_copy() follows.
   void start_copy(const Statement& statement, std::stop_token stop);

@@ -21,12 +21,18 @@ class PostgresSource final : public connector::Source {
   std::vector<connector::Prerequisite> check(bool with_capture, std::stop_token stop) override {
     return check_prerequisites(settings_, with_capture, stop);
   }
-  std::unique_ptr<connector::SourceCatalog> catalog() override { return std::make_unique<PostgresCatalog>(settings_); }
-  std::unique_ptr<connector::SourceUnload> unload() override { return std::make_unique<PostgresUnload>(settings_); }
+  std::unique_ptr<connector::SourceCatalog> catalog() override {
+    return std::make_unique<PostgresCatalog>(settings_);
+  }
+  std::unique_ptr<connector::SourceUnload> unload() override {
+    return std::make_unique<PostgresUnload>(settings_);
+  }
   std::unique_ptr<connector::SourceCapture> capture(connector::TaskNotes& notes) override {
     return std::make_unique<PostgresCapture>(settings_, notes);
   }
-  std::unique_ptr<connector::SourceLookup> lookup() override { return std::make_unique<PostgresLookup>(settings_); }
+  std::unique_ptr<connector::SourceLookup> lookup() override {
+    return std::make_unique<PostgresLookup>(settings_);
+  }
   std::shared_ptr<const model::SnapshotMark> parse_mark(std::string_view text) const override {
     return PostgresMark::parse(text);
   }
@@ -42,14 +48,17 @@ class PostgresConnector final : public connector::Connector {
   }
   std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
                                                  const connector::TargetContext&) const override {
-    throw base::Error(base::ErrorKind::kUnsupported,
-                      {.message = fmt::format("endpoint {}: PostgreSQL is not supported as a target", endpoint.identifier),
-                       .remedy = "Use a target that this version of Ferry supports."});
+    throw base::Error(
+        base::ErrorKind::kUnsupported,
+        {.message = fmt::format("endpoint {}: PostgreSQL is not supported as a target", endpoint.identifier),
+         .remedy = "Use a target that this version of Ferry supports."});
   }
 };
 
 }  // namespace
 
-std::unique_ptr<connector::Connector> make_postgres_connector() { return std::make_unique<PostgresConnector>(); }
+std::unique_ptr<connector::Connector> make_postgres_connector() {
+  return std::make_unique<PostgresConnector>();
+}
 
 }  // namespace ferry::postgres

@@ -14,9 +14,9 @@
 #include "base/error.h"
 #include "connectors/postgres/values.h"
 
-// The innermost loop of every load from PostgreSQL. Three things make it quick: each column's reader is a plain
-// function chosen once; a fixed-size value is written straight into the memory that becomes the Arrow array, whose
-// room is checked once per row for all columns; and nothing is allocated but that memory.
+// The innermost loop of every load from PostgreSQL. Three things make it quick: each column's reader is a
+// plain function chosen once; a fixed-size value is written straight into the memory that becomes the Arrow
+// array, whose room is checked once per row for all columns; and nothing is allocated but that memory.
 namespace ferry::postgres {
 namespace {
 
@@ -45,7 +45,8 @@ void resize(arrow::ResizableBuffer& buffer, std::int64_t size) {
   }
 }
 
-// One column of the batch being read. `fixed` points to the values, or to the offsets of a variable-size column.
+// One column of the batch being read. `fixed` points to the values, or to the offsets of a variable-size
+// column.
 struct Column {
   ColumnCodec codec;
   std::int64_t width = 0;  // Bytes per row in `fixed`; 0 for bits.
@@ -79,7 +80,8 @@ struct Column {
   }
 
   void put_bytes(std::int64_t row, std::string_view bytes) {
-    if (!bytes.empty()) std::memcpy(room_for(static_cast<std::int64_t>(bytes.size())), bytes.data(), bytes.size());
+    if (!bytes.empty())
+      std::memcpy(room_for(static_cast<std::int64_t>(bytes.size())), bytes.data(), bytes.size());
     put_end(row);
   }
 
@@ -100,7 +102,8 @@ struct Column {
 // What a reader says of a value.
 enum class Read : std::uint8_t { kDone, kOutOfDomain, kBroken };
 
-// Reads one non-null value into `row` of the column. For kOutOfDomain it has written the text into `text` instead.
+// Reads one non-null value into `row` of the column. For kOutOfDomain it has written the text into `text`
+// instead.
 using Reader = Read (*)(Column&, std::int64_t row, std::string_view bytes, std::string& text);
 
 template <typename T>
@@ -294,7 +297,8 @@ void CopyBinaryReader::State::grow(std::int64_t to) {
       if (column.variable) column.variable_buffer = new_buffer();
     }
     std::int64_t entries = column.variable ? to + 1 : to;
-    resize(*column.fixed_buffer, column.width > 0 ? entries * column.width : arrow::bit_util::BytesForBits(to));
+    resize(*column.fixed_buffer,
+           column.width > 0 ? entries * column.width : arrow::bit_util::BytesForBits(to));
     column.fixed = column.fixed_buffer->mutable_data();
     if (column.variable && rows_room == 0) column.put(0, std::int32_t{0});
 
@@ -322,7 +326,8 @@ std::string_view CopyBinaryReader::State::add_row(std::string_view message) {
     Read read = readers[i](columns[i], rows, message.substr(0, static_cast<std::size_t>(size)), text);
     message.remove_prefix(static_cast<std::size_t>(size));
     if (read == Read::kDone) continue;
-    if (read == Read::kBroken) broken(fmt::format("a value of another form in column '{}'", table->columns[i].name));
+    if (read == Read::kBroken)
+      broken(fmt::format("a value of another form in column '{}'", table->columns[i].name));
     columns[i].put_null(rows);
     out_of_domain.push_back({.row = rows, .column = static_cast<std::uint32_t>(i), .text = std::move(text)});
     text.clear();
@@ -395,7 +400,8 @@ model::RecordBatch CopyBinaryReader::take() {
     resize(*column.fixed_buffer,
            column.width > 0 ? entries * column.width : arrow::bit_util::BytesForBits(state.rows));
     std::vector<std::shared_ptr<arrow::Buffer>> buffers;
-    buffers.push_back(column.nulls > 0 ? std::shared_ptr<arrow::Buffer>(std::move(column.valid_buffer)) : nullptr);
+    buffers.push_back(column.nulls > 0 ? std::shared_ptr<arrow::Buffer>(std::move(column.valid_buffer))
+                                       : nullptr);
     buffers.push_back(std::move(column.fixed_buffer));
     if (column.variable) {
       resize(*column.variable_buffer, column.variable_size);

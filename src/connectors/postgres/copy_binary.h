@@ -19,7 +19,8 @@ class CopyBinaryReader {
   ~CopyBinaryReader();
   CopyBinaryReader(CopyBinaryReader&&) noexcept;
 
-  // Takes one CopyData message, which holds whole rows. Throws Error(kSourceProtocol) for bytes of another form.
+  // Takes one CopyData message, which holds whole rows. Throws Error(kSourceProtocol) for bytes of another
+  // form.
   void add(std::string_view message);
 
   // What has been read since the last take().

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 namespace ferry::postgres {
 namespace {
@@ -27,21 +26,24 @@ constexpr std::array kMeanings = {
     Meaning{"55006", ErrorKind::kSourceSlotInUse, "Stop the process that holds the replication slot."},
     Meaning{"53400", ErrorKind::kSourceNoSlot,
             "Raise max_replication_slots on the server, or drop replication slots that nobody reads."},
-    Meaning{"53300", ErrorKind::kSourceUnreachable, "Raise max_connections on the server, or try again later."},
+    Meaning{"53300", ErrorKind::kSourceUnreachable,
+            "Raise max_connections on the server, or try again later."},
     Meaning{"57P03", ErrorKind::kSourceUnreachable, "Wait until the server takes connections."},
     Meaning{"58P01", ErrorKind::kSourceSlotLost, "The log is gone: reload the task."},
     Meaning{"55000", ErrorKind::kSourceConfiguration, ""},
-    Meaning{"57014", ErrorKind::kSourceTimeout, "Raise ExecuteTimeout, or look for what slows the server down."},
+    Meaning{"57014", ErrorKind::kSourceTimeout,
+            "Raise ExecuteTimeout, or look for what slows the server down."},
     Meaning{"57P", ErrorKind::kSourceConnectionLost, ""},
     Meaning{"08", ErrorKind::kSourceConnectionLost, ""},
     Meaning{"40", ErrorKind::kSourceConnectionLost, ""},
     Meaning{"53", ErrorKind::kSourceConnectionLost, "The server ran out of a resource; its log says more."},
     Meaning{"0A", ErrorKind::kSourceConfiguration, ""},
-    Meaning{"42601", ErrorKind::kInternal, "Report this: Ferry sent a statement that this server does not know."},
+    Meaning{"42601", ErrorKind::kInternal,
+            "Report this: Ferry sent a statement that this server does not know."},
 };
 
-// The failures that a table's own state explains: it went, it changed, it may not be read, it stays locked, or its
-// pages are damaged.
+// The failures that a table's own state explains: it went, it changed, it may not be read, it stays locked,
+// or its pages are damaged.
 bool is_of_table(std::string_view state) {
   return state == "42P01" || state == "42501" || state == "42703" || state == "55P03" || state == "42809" ||
          state == "3F000" || state.starts_with("22") || state.starts_with("XX") || state.starts_with("40") ||
@@ -58,14 +60,16 @@ const Meaning* find_meaning(std::string_view state) {
 
 // "…: FATAL:  28P01: password authentication failed …": the five characters between colons.
 std::string_view sqlstate_in(std::string_view text) {
-  for (std::size_t colon = text.find(": "); colon != std::string_view::npos; colon = text.find(": ", colon + 1)) {
+  for (std::size_t colon = text.find(": "); colon != std::string_view::npos;
+       colon = text.find(": ", colon + 1)) {
     std::size_t at = colon + 2;
     while (at < text.size() && text[at] == ' ') ++at;
     if (text.size() < at + 6 || text[at + 5] != ':') continue;
     std::string_view found = text.substr(at, 5);
-    bool fits = true;
-    for (char c : found) fits = fits && (std::isdigit(static_cast<unsigned char>(c)) || (c >= 'A' && c <= 'Z'));
-    if (fits && std::isdigit(static_cast<unsigned char>(found[1]) | static_cast<unsigned char>(found[0]))) return found;
+    // Every SQLSTATE of a server has a digit, which no word of five capitals has.
+    bool fits = found.find_first_of("0123456789") != std::string_view::npos;
+    for (char c : found) fits = fits && ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'));
+    if (fits) return found;
   }
   return {};
 }
@@ -103,7 +107,8 @@ Error statement_error(const ServerReport& report, std::string_view doing, Concer
   const Meaning* meaning = find_meaning(report.sqlstate);
   if (meaning == nullptr) {
     // Without a SQLSTATE the text is libpq's: the connection broke.
-    ErrorKind kind = report.sqlstate.empty() ? ErrorKind::kSourceConnectionLost : ErrorKind::kSourceConfiguration;
+    ErrorKind kind =
+        report.sqlstate.empty() ? ErrorKind::kSourceConnectionLost : ErrorKind::kSourceConfiguration;
     return Error(kind, {.message = std::move(message), .vendor_code = report.sqlstate});
   }
   return Error(meaning->kind, {.message = std::move(message),
@@ -113,7 +118,11 @@ Error statement_error(const ServerReport& report, std::string_view doing, Concer
 
 Error connect_error(std::string_view libpq_message, std::string_view where, ConnectionPurpose purpose) {
   std::string state(sqlstate_in(libpq_message));
-  std::string message = fmt::format("cannot connect to {}: {}", where, primary_of(libpq_message));
+  std::string said = primary_of(libpq_message);
+  // The code is told once, behind the message.
+  if (auto at = said.find(state + ": "); !state.empty() && at != std::string::npos)
+    said.erase(at, state.size() + 2);
+  std::string message = fmt::format("cannot connect to {}: {}", where, said);
   // The pg_hba.conf refusal of an unencrypted connection speaks of SSL too, so the SQLSTATE is asked first.
   if (state == "53300" && purpose == ConnectionPurpose::kReplication) {
     return Error(ErrorKind::kSourceNoSlot, {.message = std::move(message),
@@ -121,14 +130,15 @@ Error connect_error(std::string_view libpq_message, std::string_view where, Conn
                                             .vendor_code = std::move(state)});
   }
   if (const Meaning* meaning = find_meaning(state)) {
-    ErrorKind kind = meaning->kind == ErrorKind::kSourceConnectionLost ? ErrorKind::kSourceUnreachable : meaning->kind;
+    ErrorKind kind =
+        meaning->kind == ErrorKind::kSourceConnectionLost ? ErrorKind::kSourceUnreachable : meaning->kind;
     return Error(kind, {.message = std::move(message),
                         .remedy = std::string(meaning->remedy),
                         .vendor_code = std::move(state)});
   }
   if (state.empty() && is_about_tls(libpq_message)) {
-    return Error(ErrorKind::kSourceTls, {.message = std::move(message),
-                                         .remedy = "Check the endpoint's SslMode and certificate."});
+    return Error(ErrorKind::kSourceTls,
+                 {.message = std::move(message), .remedy = "Check the endpoint's SslMode and certificate."});
   }
   if (state.empty() && libpq_message.find("no password supplied") != std::string_view::npos) {
     return Error(ErrorKind::kSourceAuthentication,

@@ -8,7 +8,8 @@
 
 namespace ferry::postgres {
 
-// What the server or libpq said. Only the primary message is ever kept: DETAIL and CONTEXT may hold row values.
+// What the server or libpq said. Only the primary message is ever kept: DETAIL and CONTEXT may hold row
+// values.
 struct ServerReport {
   std::string sqlstate;  // Five characters (PostgreSQL manual, appendix A); empty when there is none.
   std::string message;
@@ -34,8 +35,8 @@ inline constexpr std::string_view kInsufficientPrivilege = "42501";
 
 enum class ConnectionPurpose : std::uint8_t { kOrdinary, kReplication };
 
-// The error of a connection that was not made. `libpq_message` is PQerrorMessage() of a connection whose errors
-// are verbose, so that it holds the SQLSTATE where the server answered.
+// The error of a connection that was not made. `libpq_message` is PQerrorMessage() of a connection whose
+// errors are verbose, so that it holds the SQLSTATE where the server answered.
 base::Error connect_error(std::string_view libpq_message, std::string_view where, ConnectionPurpose purpose);
 
 }  // namespace ferry::postgres

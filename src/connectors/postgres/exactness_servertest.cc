@@ -1,4 +1,5 @@
-// A load taken while the table is written to, and the changes that its mark lets through, together are the table.
+// A load taken while the table is written to, and the changes that its mark lets through, together are the
+// table.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -78,13 +79,14 @@ class Replica {
 };
 
 void make_tables(PostgresServer& server) {
-  server.sql("CREATE TABLE keyed (id bigserial PRIMARY KEY, v int, pad text);"
-             "CREATE TABLE bare (v int, pad text);"
-             "CREATE TABLE whole (v int, pad text); ALTER TABLE whole REPLICA IDENTITY FULL;"
-             "ALTER TABLE keyed ALTER pad SET STORAGE EXTERNAL; ALTER TABLE whole ALTER pad SET STORAGE EXTERNAL;"
-             "INSERT INTO keyed (v, pad) SELECT i, repeat('x', i % 3000) FROM generate_series(1, 2000) i;"
-             "INSERT INTO bare SELECT i % 10, 'pad' FROM generate_series(1, 2000) i;"
-             "INSERT INTO whole SELECT i % 10, repeat('y', i % 3000) FROM generate_series(1, 500) i");
+  server.sql(
+      "CREATE TABLE keyed (id bigserial PRIMARY KEY, v int, pad text);"
+      "CREATE TABLE bare (v int, pad text);"
+      "CREATE TABLE whole (v int, pad text); ALTER TABLE whole REPLICA IDENTITY FULL;"
+      "ALTER TABLE keyed ALTER pad SET STORAGE EXTERNAL; ALTER TABLE whole ALTER pad SET STORAGE EXTERNAL;"
+      "INSERT INTO keyed (v, pad) SELECT i, repeat('x', i % 3000) FROM generate_series(1, 2000) i;"
+      "INSERT INTO bare SELECT i % 10, 'pad' FROM generate_series(1, 2000) i;"
+      "INSERT INTO whole SELECT i % 10, repeat('y', i % 3000) FROM generate_series(1, 500) i");
 }
 
 // One random transaction: several tables, savepoints, pauses, sometimes a rollback.
@@ -97,14 +99,26 @@ std::string random_work(std::mt19937& random) {
     bool savepoint = pick(4) == 0;
     if (savepoint) sql += "SAVEPOINT s;";
     switch (pick(8)) {
-      case 0: sql += "INSERT INTO keyed (v, pad) VALUES (" + number + ", repeat('z', " + number + " * 5));"; break;
-      case 1: sql += "UPDATE keyed SET v = v + 1 WHERE id = (SELECT id FROM keyed ORDER BY random() LIMIT 1);"; break;
+      case 0:
+        sql += "INSERT INTO keyed (v, pad) VALUES (" + number + ", repeat('z', " + number + " * 5));";
+        break;
+      case 1:
+        sql += "UPDATE keyed SET v = v + 1 WHERE id = (SELECT id FROM keyed ORDER BY random() LIMIT 1);";
+        break;
       case 2: sql += "DELETE FROM keyed WHERE id = (SELECT id FROM keyed ORDER BY random() LIMIT 1);"; break;
-      case 3: sql += "UPDATE keyed SET id = nextval('keyed_id_seq') WHERE id = (SELECT id FROM keyed ORDER BY random() LIMIT 1);"; break;
+      case 3:
+        sql +=
+            "UPDATE keyed SET id = nextval('keyed_id_seq') WHERE id = (SELECT id FROM keyed ORDER BY "
+            "random() LIMIT 1);";
+        break;
       case 4: sql += "INSERT INTO bare VALUES (" + number + ", 'new');"; break;
       case 5: sql += "INSERT INTO whole VALUES (" + number + ", repeat('w', " + number + " * 5));"; break;
-      case 6: sql += "UPDATE whole SET v = v + 1 WHERE ctid = (SELECT ctid FROM whole ORDER BY random() LIMIT 1);"; break;
-      default: sql += "DELETE FROM whole WHERE ctid = (SELECT ctid FROM whole ORDER BY random() LIMIT 1);"; break;
+      case 6:
+        sql += "UPDATE whole SET v = v + 1 WHERE ctid = (SELECT ctid FROM whole ORDER BY random() LIMIT 1);";
+        break;
+      default:
+        sql += "DELETE FROM whole WHERE ctid = (SELECT ctid FROM whole ORDER BY random() LIMIT 1);";
+        break;
     }
     if (pick(3) == 0) sql += "SELECT pg_sleep(0.0" + std::to_string(pick(4)) + ");";
     if (savepoint) sql += pick(2) == 0 ? "ROLLBACK TO s;" : "RELEASE s;";
@@ -126,7 +140,8 @@ class Writers {
             try {
               connection.run(random_work(random), "write", {});
             } catch (const base::Error& error) {
-              if (error.vendor_code().empty() || error.vendor_code().starts_with("57P")) return;  // The server is gone.
+              if (error.vendor_code().empty() || error.vendor_code().starts_with("57P"))
+                return;                                     // The server is gone.
               connection.run("ROLLBACK", "roll back", {});  // A deadlock.
             }
           }
@@ -193,7 +208,8 @@ TEST_P(ExactnessTest, LoadsAndChangesFitUnderConcurrentWriters) {
     capture->start(start.position, {});
     std::jthread loader([&] {
       for (int round = 0; round < 4; ++round) {
-        for (const TableName& table : {kKeyed, kBare, kWhole}) loads.push_back(unload_all(*source, request_of(table)));
+        for (const TableName& table : {kKeyed, kBare, kWhole})
+          loads.push_back(unload_all(*source, request_of(table)));
       }
     });
     for (int i = 0; i < 300; ++i) {
@@ -221,8 +237,10 @@ TEST_P(ExactnessTest, ResumesAfterKillsOfEitherSide) {
   auto capture = source->capture(notes);
   auto start = capture->prepare(scope, {});
   std::vector<Unloaded> loads;
-  for (const TableName& table : {kKeyed, kBare, kWhole}) loads.push_back(unload_all(*source, request_of(table)));
-  model::Checkpoint checkpoint{.identity = start.identity, .resume_position = start.position, .applied_through = {}};
+  for (const TableName& table : {kKeyed, kBare, kWhole})
+    loads.push_back(unload_all(*source, request_of(table)));
+  model::Checkpoint checkpoint{
+      .identity = start.identity, .resume_position = start.position, .applied_through = {}};
   std::vector<OwnedTransaction> transactions;
 
   for (int life = 0; life < 4; ++life) {
@@ -237,7 +255,8 @@ TEST_P(ExactnessTest, ResumesAfterKillsOfEitherSide) {
       for (int i = 0; i < 60; ++i) {
         auto transaction = collector.next();
         ASSERT_TRUE(transaction);
-        // What is taken is durable, and now and then acknowledged; the rest of the batch dies with the capture.
+        // What is taken is durable, and now and then acknowledged; the rest of the batch dies with the
+        // capture.
         checkpoint.resume_position = transaction->stamp.resume_position;
         transactions.push_back(std::move(*transaction));
         if (i % 20 == 10) capture->acknowledge(checkpoint.resume_position);
@@ -255,7 +274,9 @@ TEST_P(ExactnessTest, ResumesAfterKillsOfEitherSide) {
   drain(collector, server, transactions);
   expect_exact(*source, loads, transactions);
   EXPECT_FALSE(capture->clean(scope, {}).empty());
-  EXPECT_EQ(server.value("SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)"), "0");
+  EXPECT_EQ(server.value(
+                "SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)"),
+            "0");
 }
 
 INSTANTIATE_TEST_SUITE_P(Majors, ExactnessTest, ::testing::ValuesIn(PostgresServer::installed_majors()),

@@ -24,8 +24,8 @@ void PostgresLookup::connect(std::stop_token stop) {
   connection_->run("SET lc_monetary = 'C'", "prepare the session", stop);
 }
 
-// The table may have changed since `wanted.table`: columns are read as they are now, and what no longer fits the
-// wanted type is an error of the table.
+// The table may have changed since `wanted.table`: columns are read as they are now, and what no longer fits
+// the wanted type is an error of the table.
 void PostgresLookup::prepare(const Wanted& wanted, std::stop_token stop) {
   if (table_ == wanted.table && columns_ == wanted.columns) return;
   DescribedTable now = describe_table(*connection_, settings_, wanted.table->name, stop);

@@ -12,13 +12,15 @@ using base::ByteReader;
 using base::Error;
 using base::ErrorKind;
 
-// The smallest form of a column and of a value: what bounds a list's length before any memory is taken for it.
+// The smallest form of a column and of a value: what bounds a list's length before any memory is taken for
+// it.
 constexpr std::size_t kColumnSizeMin = 1 + 1 + 4 + 4;
 constexpr std::size_t kValueSizeMin = 1;
 
 [[noreturn]] void broken(char kind, std::string_view what) {
-  throw Error(ErrorKind::kSourceProtocol, fmt::format("a pgoutput message of kind {:#04x} has {}",
-                                                      static_cast<unsigned>(static_cast<unsigned char>(kind)), what));
+  throw Error(ErrorKind::kSourceProtocol,
+              fmt::format("a pgoutput message of kind {:#04x} has {}",
+                          static_cast<unsigned>(static_cast<unsigned char>(kind)), what));
 }
 
 Lsn read_lsn(ByteReader& in) { return Lsn{in.read<std::uint64_t>()}; }

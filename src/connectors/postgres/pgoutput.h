@@ -8,8 +8,9 @@
 
 #include "connectors/postgres/position.h"
 
-// The messages of the pgoutput plugin, protocol versions 1 and 2 without streaming (PostgreSQL manual, 55.9 "Logical
-// Replication Message Formats"). Pure: bytes in, one message out, views into the bytes; safe on hostile bytes.
+// The messages of the pgoutput plugin, protocol versions 1 and 2 without streaming (PostgreSQL manual, 55.9
+// "Logical Replication Message Formats"). Pure: bytes in, one message out, views into the bytes; safe on
+// hostile bytes.
 namespace ferry::postgres::pgoutput {
 
 // Microseconds since 2000-01-01.

@@ -27,12 +27,13 @@ model::StreamPosition position_of(Lsn lsn);
 // Throws Error(kStateUnusable) for a position of another source's kind.
 Lsn lsn_of(const model::StreamPosition& position);
 
-// A start position as DMS writes it: "4AF/B00000D0", or "checkpoint:V1#1#000004AF/B00000D0#0#0#*#0#0", where field 3
-// is the position. Throws Error(kDocumentInvalid).
+// A start position as DMS writes it: "4AF/B00000D0", or "checkpoint:V1#1#000004AF/B00000D0#0#0#*#0#0", where
+// field 3 is the position. Throws Error(kDocumentInvalid).
 Lsn parse_start_position(std::string_view text);
 
-// What one snapshot sees (PostgreSQL manual, 9.27.8 "Transaction ID and Snapshot Information Functions"): every
-// transaction below xmin, and those below xmax that are not in xip. All three are 64-bit numbers with the epoch.
+// What one snapshot sees (PostgreSQL manual, 9.27.8 "Transaction ID and Snapshot Information Functions"):
+// every transaction below xmin, and those below xmax that are not in xip. All three are 64-bit numbers with
+// the epoch.
 struct Snapshot {
   std::uint64_t xmin = 0;
   std::uint64_t xmax = 0;
@@ -42,8 +43,9 @@ struct Snapshot {
   static std::optional<Snapshot> parse(std::string_view text);
   std::string to_text() const;
 
-  // Whether the transaction that the log calls `xid` had ended when the snapshot was taken. The log's number has
-  // 32 bits; it stands for the 64-bit number nearest to xmax, because no two live transactions are 2^31 apart.
+  // Whether the transaction that the log calls `xid` had ended when the snapshot was taken. The log's number
+  // has 32 bits; it stands for the 64-bit number nearest to xmax, because no two live transactions are 2^31
+  // apart.
   bool sees(std::uint32_t xid) const;
 };
 

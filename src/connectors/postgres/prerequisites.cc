@@ -45,12 +45,14 @@ Prerequisite check_version(Connection& connection) {
 
 Prerequisite check_wal_level(Connection& connection, std::stop_token stop) {
   std::string level = setting(connection, "wal_level", stop);
-  return found("wal_level", level == "logical", level,
-               "Set wal_level to logical and restart the server (on Amazon RDS: rds.logical_replication = 1).");
+  return found(
+      "wal_level", level == "logical", level,
+      "Set wal_level to logical and restart the server (on Amazon RDS: rds.logical_replication = 1).");
 }
 
 Prerequisite check_primary(Connection& connection, std::stop_token stop) {
-  bool standby = connection.run("SELECT pg_is_in_recovery()", "ask for the server's role", stop).boolean(0, 0);
+  bool standby =
+      connection.run("SELECT pg_is_in_recovery()", "ask for the server's role", stop).boolean(0, 0);
   return found("primary server", !standby, standby ? "read replica" : "primary",
                "Use the primary as the source of a task with ongoing changes.");
 }
@@ -58,21 +60,24 @@ Prerequisite check_primary(Connection& connection, std::stop_token stop) {
 // A slot of Ferry's own may be what fills the server up; the task that owns it needs no other.
 Prerequisite check_slots(Connection& connection, std::stop_token stop) {
   Result counts = connection.run(
-      "SELECT count(*), count(*) FILTER (WHERE slot_name LIKE 'ferry\\_%' AND database = current_database()), "
+      "SELECT count(*), count(*) FILTER (WHERE slot_name LIKE 'ferry\\_%' AND database = "
+      "current_database()), "
       "current_setting('max_replication_slots')::int FROM pg_replication_slots",
       "count the replication slots", stop);
   std::int64_t used = counts.integer(0, 0);
   std::int64_t limit = counts.integer(0, 2);
-  Prerequisite slots = found("max_replication_slots", used < limit, fmt::format("{} of {} in use", used, limit),
-                             "Raise max_replication_slots, or drop replication slots that nobody reads.");
+  Prerequisite slots =
+      found("max_replication_slots", used < limit, fmt::format("{} of {} in use", used, limit),
+            "Raise max_replication_slots, or drop replication slots that nobody reads.");
   slots.required = counts.integer(0, 1) == 0;
   slots.kind = ErrorKind::kSourceNoSlot;
   return slots;
 }
 
 Prerequisite check_wal_senders(Connection& connection, std::stop_token stop) {
-  Result counts = connection.run("SELECT count(*), current_setting('max_wal_senders')::int FROM pg_stat_replication",
-                                 "count the WAL senders", stop);
+  Result counts =
+      connection.run("SELECT count(*), current_setting('max_wal_senders')::int FROM pg_stat_replication",
+                     "count the WAL senders", stop);
   std::int64_t used = counts.integer(0, 0);
   std::int64_t limit = counts.integer(0, 1);
   Prerequisite senders = found("max_wal_senders", used < limit, fmt::format("{} of {} in use", used, limit),
@@ -90,29 +95,30 @@ Prerequisite check_wal_sender_timeout(Connection& connection, std::stop_token st
 
 // The right to replicate comes with the attribute, with superuser, or on Amazon RDS with a role.
 Prerequisite check_replication_right(Connection& connection, std::stop_token stop) {
-  bool granted =
-      connection
-          .run("SELECT bool_or(r.rolsuper OR r.rolreplication OR r.rolname = 'rds_replication') "
-               "FROM pg_roles r WHERE r.rolname = current_user "
-               "OR r.rolname = 'rds_replication' AND pg_has_role(current_user, r.oid, 'member')",
-               "ask for the user's rights", stop)
-          .boolean(0, 0);
-  Prerequisite right = found("replication right", granted, granted ? "granted" : "missing",
-                             "Run ALTER ROLE … REPLICATION for the source user (on Amazon RDS: GRANT rds_replication).");
+  bool granted = connection
+                     .run(
+                         "SELECT bool_or(r.rolsuper OR r.rolreplication OR r.rolname = 'rds_replication') "
+                         "FROM pg_roles r WHERE r.rolname = current_user "
+                         "OR r.rolname = 'rds_replication' AND pg_has_role(current_user, r.oid, 'member')",
+                         "ask for the user's rights", stop)
+                     .boolean(0, 0);
+  Prerequisite right =
+      found("replication right", granted, granted ? "granted" : "missing",
+            "Run ALTER ROLE … REPLICATION for the source user (on Amazon RDS: GRANT rds_replication).");
   right.kind = ErrorKind::kSourcePrivilege;
   return right;
 }
 
-// Without it the task reads the slot with test_decoding, which needs no publication.
+// Publications are made in the database, by the owner of their tables.
 Prerequisite check_publication_right(Connection& connection, std::stop_token stop) {
   bool granted = connection
-                     .run("SELECT has_database_privilege(current_database(), 'CREATE')", "ask for the user's rights",
-                          stop)
+                     .run("SELECT has_database_privilege(current_database(), 'CREATE')",
+                          "ask for the user's rights", stop)
                      .boolean(0, 0);
-  Prerequisite right = found("CREATE on the database", granted, granted ? "granted" : "missing",
-                             "Grant the source user CREATE on the database and make it the owner of the tables, so that "
-                             "publications can be made.");
-  right.required = false;
+  Prerequisite right =
+      found("CREATE on the database", granted, granted ? "granted" : "missing",
+            "Grant the source user CREATE on the database and make it the owner of the tables, so that "
+            "publications can be made.");
   right.kind = ErrorKind::kSourcePrivilege;
   return right;
 }
@@ -124,9 +130,10 @@ Prerequisite check_kept_log(Connection& connection, std::stop_token stop) {
   bool unlimited = (size.empty() || size == "-1") && (idle.empty() || idle == "0");
   std::string seen = "max_slot_wal_keep_size " + (size.empty() ? std::string("none") : size + " MB");
   if (!idle.empty()) seen += ", idle_replication_slot_timeout " + idle;
-  Prerequisite kept = found("log kept for slots", unlimited, std::move(seen),
-                            "Set max_slot_wal_keep_size to -1 and idle_replication_slot_timeout to 0, so that a stopped "
-                            "task can be resumed.");
+  Prerequisite kept =
+      found("log kept for slots", unlimited, std::move(seen),
+            "Set max_slot_wal_keep_size to -1 and idle_replication_slot_timeout to 0, so that a stopped "
+            "task can be resumed.");
   kept.required = false;
   return kept;
 }
@@ -149,7 +156,8 @@ Prerequisite check_replication_connection(const Settings& settings, std::stop_to
 
 }  // namespace
 
-std::vector<Prerequisite> check_prerequisites(const Settings& settings, bool with_capture, std::stop_token stop) {
+std::vector<Prerequisite> check_prerequisites(const Settings& settings, bool with_capture,
+                                              std::stop_token stop) {
   Connection connection(settings, ConnectionPurpose::kOrdinary, "ferry-check", stop);
   std::vector<Prerequisite> all;
   all.push_back(found("connection", true, fmt::format("PostgreSQL {}", connection.server_version()), ""));

@@ -21,8 +21,8 @@ bool same(const CatalogColumn& catalog, const std::string& name, const RelationC
   return name == column.name && catalog.type_oid == column.type_oid && catalog.typmod == column.typmod;
 }
 
-// For each column of the catalog its place in the stream's rows, -1 for those the stream leaves out; nothing where
-// catalog and message are of different times.
+// For each column of the catalog its place in the stream's rows, -1 for those the stream leaves out; nothing
+// where catalog and message are of different times.
 std::optional<std::vector<std::int32_t>> match(const DescribedTable& table, const Relation& relation) {
   const model::TableName& name = table.version->name;
   if (name.schema != relation.schema || name.table != relation.name) return std::nullopt;
@@ -57,8 +57,9 @@ bool same_columns(std::vector<std::uint32_t> a, std::vector<std::uint32_t> b) {
   return a == b;
 }
 
-// Sets the identity by the message. `version.key` comes with the key that the catalog or an earlier message knew: it
-// gives the order of the key's columns, and with REPLICA IDENTITY FULL, which flags every column, the key itself.
+// Sets the identity by the message. `version.key` comes with the key that the catalog or an earlier message
+// knew: it gives the order of the key's columns, and with REPLICA IDENTITY FULL, which flags every column,
+// the key itself.
 void set_identity(const Relation& relation, const StreamTable& table, TableVersion& version) {
   if (relation.replica_identity == 'f') {
     version.identity = version.key.empty() ? RowIdentity::kFullRow : RowIdentity::kKey;
@@ -79,8 +80,8 @@ bool Relations::knows(std::uint32_t oid, std::string_view message) const {
 void Relations::take(const Relation& relation, std::string_view message, Connection& connection,
                      std::stop_token stop) {
   auto now = describe_table(connection, settings_, relation.oid, stop);
-  StreamTable table = now && match(*now, relation) ? from_catalog(relation, *now)
-                                                   : from_message(relation, connection, stop);
+  StreamTable table =
+      now && match(*now, relation) ? from_catalog(relation, *now) : from_message(relation, connection, stop);
   table.row_size = relation.columns.size();
   table.message = message;
   for (StreamTable::Column& column : table.columns) column.read = text_reader(column.codec.codec);
@@ -96,7 +97,8 @@ void Relations::take(const Relation& relation, std::string_view message, Connect
 StreamTable& Relations::find(std::uint32_t oid) {
   auto found = tables_.find(oid);
   if (found == tables_.end()) {
-    throw Error(ErrorKind::kSourceProtocol, fmt::format("the stream has a change of table {} before its description", oid));
+    throw Error(ErrorKind::kSourceProtocol,
+                fmt::format("the stream has a change of table {} before its description", oid));
   }
   return found->second;
 }
@@ -109,11 +111,12 @@ StreamTable Relations::from_catalog(const Relation& relation, const DescribedTab
     // The estimate changes with every ANALYZE and is of no use to changes.
     version->columns[i].distinct_share = -1;
     std::int32_t place = (*places)[i];
-    stream.columns.push_back({.place = place,
-                              .in_identity = place >= 0 && relation.columns[static_cast<std::size_t>(place)].in_identity,
-                              .type_oid = table.columns[i].type_oid,
-                              .typmod = table.columns[i].typmod,
-                              .codec = table.columns[i].codec});
+    stream.columns.push_back(
+        {.place = place,
+         .in_identity = place >= 0 && relation.columns[static_cast<std::size_t>(place)].in_identity,
+         .type_oid = table.columns[i].type_oid,
+         .typmod = table.columns[i].typmod,
+         .codec = table.columns[i].codec});
   }
   set_identity(relation, stream, *version);
   stream.version = std::move(version);
@@ -156,8 +159,9 @@ StreamTable Relations::from_message(const Relation& relation, Connection& connec
     if (!is_known) {
       auto type = describe_type(connection, sent.type_oid, sent.typmod, stop);
       // A type that is gone is read as text; its values came as text.
-      MappedType mapped = type ? map_type(type->type, settings_)
-                               : MappedType{.type = {.id = model::TypeId::kNclob}, .codec = {.codec = Codec::kPrinted}};
+      MappedType mapped =
+          type ? map_type(type->type, settings_)
+               : MappedType{.type = {.id = model::TypeId::kNclob}, .codec = {.codec = Codec::kPrinted}};
       if (mapped.codec.codec == Codec::kMoney) mapped.codec.money_digits = money_digits(connection, stop);
       described.type = mapped.type;
       described.source_type = type ? type->declared : "text";

@@ -36,9 +36,9 @@ struct StreamTable {
 
 // The tables of one stream by pg_class.oid. Used by one thread.
 //
-// A RELATION message says names, types and identity as they were at its place in the log. It does not say column
-// numbers, key order, nullability or generated columns; the catalog does, but as of now, which may be later. So the
-// catalog is believed only where it agrees with the message in every column.
+// A RELATION message says names, types and identity as they were at its place in the log. It does not say
+// column numbers, key order, nullability or generated columns; the catalog does, but as of now, which may be
+// later. So the catalog is believed only where it agrees with the message in every column.
 class Relations {
  public:
   explicit Relations(const Settings& settings) : settings_(settings) {}

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/secret.h"
 #include "model/endpoint.h"
@@ -25,7 +26,8 @@ class PrivateFile {
   std::filesystem::path path_;
 };
 
-// DMS's PluginName. Ferry reads `pglogical` and `no-preference` as: pgoutput where the publications can be made.
+// DMS's PluginName. Ferry reads `pglogical` and `no-preference` as: pgoutput where the publications can be
+// made.
 enum class Plugin : std::uint8_t { kNoPreference, kTestDecoding };
 
 // DMS's MapLongVarcharAs: what a varchar(n) with n above kLongVarcharLength becomes.
@@ -40,11 +42,12 @@ struct Settings {
   std::string database;
   std::string user;
   base::Secret password;
-  std::string ssl_mode;                               // libpq's own word.
-  std::string ssl_root_certificate;                   // A path; empty where nothing is verified.
+  std::string ssl_mode;                                 // libpq's own word.
+  std::string ssl_root_certificate;                     // A path; empty where nothing is verified.
   std::shared_ptr<const PrivateFile> certificate_file;  // Keeps the path above alive.
   std::chrono::seconds connection_timeout{10};
   std::chrono::seconds execute_timeout{60};
+  std::string after_connect_script;  // SQL for every connection but those that stream.
 
   // Types.
   bool map_boolean_as_boolean = false;
@@ -59,9 +62,6 @@ struct Settings {
   std::string slot_name;  // The user's own slot; empty = Ferry makes one.
   bool capture_ddls = true;
   std::string ddl_artifacts_schema = "public";
-  bool heartbeat = false;
-  std::string heartbeat_schema = "public";
-  std::chrono::minutes heartbeat_frequency{5};
 };
 
 // Makes no connection. Throws Error(kDocumentInvalid, kSettingUnknown, kSettingConflict).

@@ -37,17 +37,18 @@ std::optional<Holder> find_holder(Connection& connection, const std::string& nam
        .parameters = {name}},
       stop);
   if (found.rows() == 0) return std::nullopt;
-  return Holder{.reader = {.pid = static_cast<int>(found.integer(0, 0)), .application_name = std::string(found.text(0, 1))},
+  return Holder{.reader = {.pid = static_cast<int>(found.integer(0, 0)),
+                           .application_name = std::string(found.text(0, 1))},
                 .client = std::string(found.text(0, 2)),
                 .user = std::string(found.text(0, 3))};
 }
 
 Error slot_in_use(const std::string& name, const Holder& holder) {
   return Error(ErrorKind::kSourceSlotInUse,
-               {.message = fmt::format("the replication slot {} is read by process {} (application '{}', user '{}', "
-                                       "client {})",
-                                       name, holder.reader.pid, holder.reader.application_name, holder.user,
-                                       holder.client),
+               {.message = fmt::format(
+                    "the replication slot {} is read by process {} (application '{}', user '{}', "
+                    "client {})",
+                    name, holder.reader.pid, holder.reader.application_name, holder.user, holder.client),
                 .remedy = "End that process, or let the task that it belongs to run.",
                 .vendor_code = std::string(sqlstate::kObjectInUse)});
 }
@@ -55,17 +56,18 @@ Error slot_in_use(const std::string& name, const Holder& holder) {
 // What the slot's creation waits for, as one clause. The query text is the session's own and may be cut.
 std::string oldest_transaction(Connection& connection, std::stop_token stop) {
   Result found = connection.run(
-      fmt::format("SELECT * FROM ("
-                  "SELECT xact_start AS since, backend_xid::text AS xid, usename::text AS who, "
-                  "'process ' || pid AS what, left(query, {}) AS query "
-                  "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
-                  "UNION ALL SELECT prepared, transaction::text, owner::text, 'prepared transaction ' || gid, '' "
-                  "FROM pg_prepared_xacts) open ORDER BY since LIMIT 1",
-                  kQueryLengthMax),
+      fmt::format(
+          "SELECT * FROM ("
+          "SELECT xact_start AS since, backend_xid::text AS xid, usename::text AS who, "
+          "'process ' || pid AS what, left(query, {}) AS query "
+          "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
+          "UNION ALL SELECT prepared, transaction::text, owner::text, 'prepared transaction ' || gid, '' "
+          "FROM pg_prepared_xacts) open ORDER BY since LIMIT 1",
+          kQueryLengthMax),
       "look up open transactions", stop);
   if (found.rows() == 0) return "no transaction is open any more";
-  return fmt::format("the oldest is {} of user {}, {}, open since {}, query: {}", found.text(0, 1), found.text(0, 2),
-                     found.text(0, 3), found.text(0, 0), found.text(0, 4));
+  return fmt::format("the oldest is {} of user {}, {}, open since {}, query: {}", found.text(0, 1),
+                     found.text(0, 2), found.text(0, 3), found.text(0, 0), found.text(0, 4));
 }
 
 // Newer servers take the options in parentheses. FAILOVER lets standbys keep a copy of the slot.
@@ -73,7 +75,8 @@ std::string create_command(const Connection& connection, const NewSlot& slot) {
   std::string_view options = "NOEXPORT_SNAPSHOT";
   if (connection.server_major() >= 15) options = "(SNAPSHOT 'nothing')";
   if (connection.server_major() >= 17) options = "(SNAPSHOT 'nothing', FAILOVER true)";
-  return fmt::format("CREATE_REPLICATION_SLOT {} LOGICAL {} {}", quote_identifier(slot.name), slot.plugin, options);
+  return fmt::format("CREATE_REPLICATION_SLOT {} LOGICAL {} {}", quote_identifier(slot.name), slot.plugin,
+                     options);
 }
 
 }  // namespace
@@ -92,7 +95,9 @@ std::optional<SlotFacts> find_slot(Connection& connection, const std::string& na
   int major = connection.server_major();
   std::string_view lost = "''";
   if (major >= 13) lost = "CASE WHEN wal_status = 'lost' THEN 'its log was removed' ELSE '' END";
-  if (major >= 17) lost = "coalesce(invalidation_reason, CASE WHEN wal_status = 'lost' THEN 'its log was removed' ELSE '' END)";
+  if (major >= 17)
+    lost =
+        "coalesce(invalidation_reason, CASE WHEN wal_status = 'lost' THEN 'its log was removed' ELSE '' END)";
   Result found = connection.run(
       {.sql = fmt::format("SELECT plugin, database, coalesce(active_pid, 0), confirmed_flush_lsn, {} "
                           "FROM pg_replication_slots WHERE slot_name = $1",
@@ -112,21 +117,23 @@ void release_slot(Connection& connection, const std::string& name, const std::op
                   std::stop_token stop) {
   auto deadline = Clock::now() + kReleaseTimeout;
   while (auto holder = find_holder(connection, name, stop)) {
-    bool is_own = own && holder->reader.pid == own->pid && holder->reader.application_name == own->application_name;
+    bool is_own =
+        own && holder->reader.pid == own->pid && holder->reader.application_name == own->application_name;
     if (!is_own || Clock::now() >= deadline) throw slot_in_use(name, *holder);
     connection.run({.sql = "SELECT pg_terminate_backend($1::int4)",
                     .doing = "end the task's own former connection",
                     .parameters = {std::to_string(own->pid)}},
                    stop);
-    // The server frees the slot a moment after it has told the process to end; pg_sleep() is waited for with the
-    // stop token in hand.
+    // The server frees the slot a moment after it has told the process to end; pg_sleep() is waited for with
+    // the stop token in hand.
     connection.run("SELECT pg_sleep(0.1)", "wait for the slot", stop);
   }
 }
 
 bool drop_slot(Connection& connection, const std::string& name, std::stop_token stop) {
   return connection
-             .run({.sql = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1",
+             .run({.sql = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE "
+                          "slot_name = $1",
                    .doing = fmt::format("drop the replication slot {}", name),
                    .parameters = {name}},
                   stop)
@@ -163,7 +170,8 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
     }
     walsender.cancel();
   }
-  // The request to cancel may have come too late. The server drops a half-made slot by itself; a finished one stays.
+  // The request to cancel may have come too late. The server drops a half-made slot by itself; a finished one
+  // stays.
   std::string open = oldest_transaction(connection, stop);
   release_slot(connection, slot.name, std::nullopt, stop);
   drop_slot(connection, slot.name, stop);

@@ -19,15 +19,15 @@ inline constexpr std::string_view kTestDecoding = "test_decoding";
 struct SlotFacts {
   std::string plugin;
   std::string database;
-  int active_pid = 0;         // 0 = nobody reads it.
-  Lsn confirmed_flush{};      // The server sends nothing that commits before it.
-  std::string lost_because;   // Empty while the slot can be read.
+  int active_pid = 0;        // 0 = nobody reads it.
+  Lsn confirmed_flush{};     // The server sends nothing that commits before it.
+  std::string lost_because;  // Empty while the slot can be read.
 };
 
 std::optional<SlotFacts> find_slot(Connection& connection, const std::string& name, std::stop_token stop);
 
-// A connection that reads a slot, by what makes it known again after a crash of ours. A process number alone proves
-// nothing: servers use them again.
+// A connection that reads a slot, by what makes it known again after a crash of ours. A process number alone
+// proves nothing: servers use them again.
 struct SlotReader {
   int pid = 0;
   std::string application_name;
@@ -49,12 +49,13 @@ struct NewSlot {
   std::string name;
   std::string_view plugin;
   std::string application_name;
-  std::chrono::seconds transaction_timeout{0};  // How long open transactions may hold the slot up; 0 = until stop.
+  std::chrono::seconds transaction_timeout{
+      0};  // How long open transactions may hold the slot up; 0 = until stop.
 };
 
-// Makes the slot and returns its first position: every transaction that commits from there on will be sent. The
-// server waits for the transactions that are open. Throws Error(kSourceTimeout) naming the oldest of them; then
-// no slot is left behind.
+// Makes the slot and returns its first position: every transaction that commits from there on will be sent.
+// The server waits for the transactions that are open. Throws Error(kSourceTimeout) naming the oldest of
+// them; then no slot is left behind.
 Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot& slot, std::stop_token stop);
 
 }  // namespace ferry::postgres

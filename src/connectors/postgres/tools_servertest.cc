@@ -25,7 +25,8 @@ OwnedCell cell_at(const arrow::Array& array, const model::LogicalType& type, std
 
 Row row_of(std::span<const model::Cell> cells) {
   Row row;
-  for (const model::Cell& cell : cells) row.push_back({.state = cell.state, .bytes = std::string(cell.bytes)});
+  for (const model::Cell& cell : cells)
+    row.push_back({.state = cell.state, .bytes = std::string(cell.bytes)});
   return row;
 }
 
@@ -62,8 +63,8 @@ std::vector<Row> rows_of(const model::RecordBatch& batch) {
   std::vector<Row> rows(static_cast<std::size_t>(batch.rows->num_rows()));
   for (std::size_t row = 0; row < rows.size(); ++row) {
     for (std::size_t column = 0; column < batch.table->columns.size(); ++column) {
-      rows[row].push_back(cell_at(*batch.rows->column(static_cast<int>(column)), batch.table->columns[column].type,
-                                  static_cast<std::int64_t>(row)));
+      rows[row].push_back(cell_at(*batch.rows->column(static_cast<int>(column)),
+                                  batch.table->columns[column].type, static_cast<std::int64_t>(row)));
     }
   }
   for (const model::OutOfDomain& value : batch.out_of_domain) {
@@ -109,11 +110,12 @@ void Collector::poll(std::chrono::milliseconds wait) {
         open_.clear();
         break;
       default:
-        open_.push_back({.kind = change.kind,
-                         .transaction = change.transaction,
-                         .table = *change.table,
-                         .before = row_of(change.before),
-                         .after = row_of(change.after)});
+        (change.transaction == 0 ? outside_ : open_)
+            .push_back({.kind = change.kind,
+                        .transaction = change.transaction,
+                        .table = *change.table,
+                        .before = row_of(change.before),
+                        .after = row_of(change.after)});
     }
   }
 }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "connector/connector.h"
@@ -29,7 +30,8 @@ class MemoryNotes final : public connector::TaskNotes {
   std::map<std::string, std::string, std::less<>> notes_;
 };
 
-model::Endpoint endpoint_at(int port, std::string_view user = "postgres", std::string_view password = "secret");
+model::Endpoint endpoint_at(int port, std::string_view user = "postgres",
+                            std::string_view password = "secret");
 std::unique_ptr<connector::Source> source_at(const model::Endpoint& endpoint);
 
 // A cell as a value: its state, and its bytes in canonical form.
@@ -72,6 +74,8 @@ class Collector {
   // The next whole transaction; nothing when there was none within `wait`.
   std::optional<OwnedTransaction> next(std::chrono::milliseconds wait = std::chrono::seconds(20));
   std::optional<model::TransactionStamp> last_heartbeat() const { return heartbeat_; }
+  // The table changes that stood outside any transaction since the last call.
+  std::vector<OwnedChange> take_outside() { return std::exchange(outside_, {}); }
   // Reads once, whatever it finds.
   void poll(std::chrono::milliseconds wait);
 
@@ -79,6 +83,7 @@ class Collector {
   connector::SourceCapture& capture_;
   std::deque<OwnedTransaction> done_;
   std::vector<OwnedChange> open_;
+  std::vector<OwnedChange> outside_;
   std::optional<model::TransactionStamp> heartbeat_;
 };
 

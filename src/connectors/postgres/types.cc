@@ -22,11 +22,11 @@ namespace oid {
 constexpr std::uint32_t kBool = 16, kBytea = 17, kChar = 18, kName = 19, kInt8 = 20, kInt2 = 21, kInt4 = 23,
                         kText = 25, kOid = 26, kTid = 27, kXid = 28, kJson = 114, kXml = 142, kPoint = 600,
                         kLseg = 601, kPath = 602, kBox = 603, kPolygon = 604, kLine = 628, kCidr = 650,
-                        kFloat4 = 700, kFloat8 = 701, kCircle = 718, kMacaddr8 = 774, kMoney = 790, kMacaddr = 829,
-                        kInet = 869, kBpchar = 1042, kVarchar = 1043, kDate = 1082, kTime = 1083, kTimestamp = 1114,
-                        kTimestampTz = 1184, kInterval = 1186, kTimeTz = 1266, kBit = 1560, kVarbit = 1562,
-                        kNumeric = 1700, kUuid = 2950, kPgLsn = 3220, kTsvector = 3614, kTsquery = 3615,
-                        kJsonb = 3802;
+                        kFloat4 = 700, kFloat8 = 701, kCircle = 718, kMacaddr8 = 774, kMoney = 790,
+                        kMacaddr = 829, kInet = 869, kBpchar = 1042, kVarchar = 1043, kDate = 1082,
+                        kTime = 1083, kTimestamp = 1114, kTimestampTz = 1184, kInterval = 1186,
+                        kTimeTz = 1266, kBit = 1560, kVarbit = 1562, kNumeric = 1700, kUuid = 2950,
+                        kPgLsn = 3220, kTsvector = 3614, kTsquery = 3615, kJsonb = 3802;
 }
 
 constexpr std::int32_t kEnumLength = 64;
@@ -60,15 +60,18 @@ MappedType map_numeric(std::int32_t typmod, const Settings& settings) {
     return of({.id = TypeId::kString}, Codec::kNumericString);
   }
   auto digits = static_cast<std::int16_t>(scale);
-  return {.type = {.id = TypeId::kNumeric, .precision = static_cast<std::int16_t>(precision), .scale = digits},
-          .codec = {.codec = Codec::kNumeric, .scale = digits}};
+  return {
+      .type = {.id = TypeId::kNumeric, .precision = static_cast<std::int16_t>(precision), .scale = digits},
+      .codec = {.codec = Codec::kNumeric, .scale = digits}};
 }
 
 MappedType map_varchar(std::int32_t typmod, const Settings& settings) {
   std::int32_t length = length_of(typmod);
   if (length == 0) return of(sized(TypeId::kWstring, settings.unbounded_varchar_length), Codec::kText);
-  if (length > kLongVarcharLength && settings.long_varchar == LongVarchar::kClob) return of({TypeId::kClob}, Codec::kText);
-  if (length > kLongVarcharLength && settings.long_varchar == LongVarchar::kNclob) return of({TypeId::kNclob}, Codec::kText);
+  if (length > kLongVarcharLength && settings.long_varchar == LongVarchar::kClob)
+    return of({TypeId::kClob}, Codec::kText);
+  if (length > kLongVarcharLength && settings.long_varchar == LongVarchar::kNclob)
+    return of({TypeId::kNclob}, Codec::kText);
   return of(sized(TypeId::kWstring, length), Codec::kText);
 }
 
@@ -220,9 +223,11 @@ std::string number_text(std::string_view cell) {
 
 std::string timestamp_cell_text(std::string_view cell) {
   auto micros = base::load_native<std::int64_t>(cell.data());
-  // Canonical time stamps cover all of PostgreSQL's but the last ones, so the subtraction overflows for none of them.
+  // Canonical time stamps cover all of PostgreSQL's but the last ones, so the subtraction overflows for none
+  // of them.
   std::int64_t since_2000 = 0;
-  if (__builtin_sub_overflow(micros, kEpochMicros, &since_2000)) since_2000 = std::numeric_limits<std::int64_t>::min();
+  if (__builtin_sub_overflow(micros, kEpochMicros, &since_2000))
+    since_2000 = std::numeric_limits<std::int64_t>::min();
   std::int64_t days = since_2000 / kDayMicros - (since_2000 % kDayMicros < 0 ? 1 : 0);
   // timestamp_text() leaves the era out, because no value without a canonical form needs it.
   bool before_christ = days + kEpochDays < days_of_date(1, 1, 1);
@@ -297,7 +302,8 @@ std::string cell_text(const LogicalType& type, std::string_view cell) {
     case TypeId::kUint4:
     case TypeId::kUint8: break;
   }
-  throw base::Error(base::ErrorKind::kInternal, "a PostgreSQL column never has the type " + model::to_string(type));
+  throw base::Error(base::ErrorKind::kInternal,
+                    "a PostgreSQL column never has the type " + model::to_string(type));
 }
 
 }  // namespace ferry::postgres

@@ -10,9 +10,9 @@
 
 namespace ferry::postgres {
 
-// How one family of PostgreSQL types is read. Each codec has two readers, for the binary form that a load receives
-// (copy_binary.cc) and for the text form that a stream of changes holds (text_reader()); both yield the same
-// canonical cell (model/logical_type.h) for the same value.
+// How one family of PostgreSQL types is read. Each codec has two readers, for the binary form that a load
+// receives (copy_binary.cc) and for the text form that a stream of changes holds (text_reader()); both yield
+// the same canonical cell (model/logical_type.h) for the same value.
 enum class Codec : std::uint8_t {
   kInt2,
   kInt4,
@@ -27,7 +27,7 @@ enum class Codec : std::uint8_t {
   kMoney,
   kText,         // Sent as text in both forms.
   kTrimmedText,  // The same, blank-padded: trailing blanks go.
-  kPrinted,      // Read through its type's output function, so that the load gets the text that the log holds.
+  kPrinted,  // Read through its type's output function, so that the load gets the text that the log holds.
   kJsonb,
   kBytea,
   kUuid,
@@ -41,8 +41,9 @@ enum class Codec : std::uint8_t {
 // A column's codec and what it needs to know.
 struct ColumnCodec {
   Codec codec = Codec::kText;
-  std::int16_t scale = 0;         // kNumeric, kMoney: digits after the point of the canonical form.
-  std::int16_t money_digits = 2;  // kMoney: digits after the point of the stored number, by the database's lc_monetary.
+  std::int16_t scale = 0;  // kNumeric, kMoney: digits after the point of the canonical form.
+  std::int16_t money_digits =
+      2;  // kMoney: digits after the point of the stored number, by the database's lc_monetary.
 
   friend bool operator==(const ColumnCodec&, const ColumnCodec&) = default;
 };
@@ -70,8 +71,8 @@ struct TextValue {
   std::string_view bytes;  // Canonical form, or the text: part of what was read, or in `scratch`.
 };
 
-// Reads one value as the server prints it under the session options of client.cc. Text that the type's form does
-// not explain is out of domain. `scratch` is overwritten.
+// Reads one value as the server prints it under the session options of client.cc. Text that the type's form
+// does not explain is out of domain. `scratch` is overwritten.
 using TextReader = TextValue (*)(const ColumnCodec& codec, std::string_view text, std::string& scratch);
 
 // To be asked once per column, before the rows.

@@ -13,10 +13,11 @@
 #include "connectors/postgres/copy_binary.h"
 #include "connectors/postgres/position.h"
 
-// Why lock first and snapshot second: a table that ALTER TABLE rewrites, or TRUNCATE empties, between a snapshot and
-// its COPY reads as empty under that snapshot, without any error. ACCESS SHARE keeps both away from the table, and
-// LOCK TABLE is the one statement that a REPEATABLE READ transaction can run before its snapshot is taken. The next
-// statement takes the snapshot and asks for its content and for the log's end, which is what the mark is made of.
+// Why lock first and snapshot second: a table that ALTER TABLE rewrites, or TRUNCATE empties, between a
+// snapshot and its COPY reads as empty under that snapshot, without any error. ACCESS SHARE keeps both away
+// from the table, and LOCK TABLE is the one statement that a REPEATABLE READ transaction can run before its
+// snapshot is taken. The next statement takes the snapshot and asks for its content and for the log's end,
+// which is what the mark is made of.
 namespace ferry::postgres {
 namespace {
 
@@ -46,12 +47,13 @@ struct Held {
 
 bool try_lock(Connection& connection, const UnloadRequest& request, std::stop_token stop) {
   try {
-    connection.run({.sql = fmt::format("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = {}; "
-                                       "LOCK TABLE {} IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0",
-                                       kLockAttempt.count(), quote_table(request.table)),
-                    .doing = fmt::format("lock the table {} for reading", to_string(request.table)),
-                    .concern = Concern::kTable},
-                   stop);
+    connection.run(
+        {.sql = fmt::format("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = {}; "
+                            "LOCK TABLE {} IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0",
+                            kLockAttempt.count(), quote_table(request.table)),
+         .doing = fmt::format("lock the table {} for reading", to_string(request.table)),
+         .concern = Concern::kTable},
+        stop);
     return true;
   } catch (const Error& error) {
     if (error.vendor_code() != sqlstate::kLockNotAvailable) throw;
@@ -65,11 +67,12 @@ void lock_table(Connection& connection, const UnloadRequest& request, std::stop_
   bool told = false;
   while (!try_lock(connection, request, stop)) {
     if (request.lock_timeout.count() > 0 && std::chrono::steady_clock::now() >= deadline) {
-      throw Error(ErrorKind::kSourceTable,
-                  {.message = fmt::format("the table {} stayed locked for {} s", to_string(request.table),
-                                          request.lock_timeout.count()),
-                   .remedy = "End the session that holds an ACCESS EXCLUSIVE lock on it, then reload the table.",
-                   .vendor_code = std::string(sqlstate::kLockNotAvailable)});
+      throw Error(
+          ErrorKind::kSourceTable,
+          {.message = fmt::format("the table {} stayed locked for {} s", to_string(request.table),
+                                  request.lock_timeout.count()),
+           .remedy = "End the session that holds an ACCESS EXCLUSIVE lock on it, then reload the table.",
+           .vendor_code = std::string(sqlstate::kLockNotAvailable)});
     }
     if (!std::exchange(told, true)) {
       base::log_info(base::kSourceUnload, "table {}: waiting for its lock", to_string(request.table));
@@ -86,21 +89,23 @@ std::shared_ptr<const PostgresMark> take_mark(Connection& connection, std::stop_
                   snapshot_function),
       "take a snapshot", stop);
   if (found.is_null(0, 1)) {
-    // On a standby the snapshot functions leave out the transactions that are still running (its snapshots keep them
-    // elsewhere), so a mark made there would call rows copied that are not.
-    throw Error(ErrorKind::kSourceConfiguration,
-                Error::Parts{.message = "the source is a read replica, whose snapshots do not tell what they contain",
-                             .remedy = "Use the primary as the source, or a task of type full-load."});
+    // On a standby the snapshot functions leave out the transactions that are still running (its snapshots
+    // keep them elsewhere), so a mark made there would call rows copied that are not.
+    throw Error(
+        ErrorKind::kSourceConfiguration,
+        Error::Parts{.message = "the source is a read replica, whose snapshots do not tell what they contain",
+                     .remedy = "Use the primary as the source, or a task of type full-load."});
   }
   auto snapshot = Snapshot::parse(found.text(0, 0));
   auto high = parse_lsn(found.text(0, 1));
-  if (!snapshot || !high) throw Error(ErrorKind::kSourceProtocol, "the server's snapshot has an unknown form");
+  if (!snapshot || !high)
+    throw Error(ErrorKind::kSourceProtocol, "the server's snapshot has an unknown form");
   return std::make_shared<PostgresMark>(std::move(*snapshot), *high);
 }
 
 // "(a, b) >= ('1'::integer, 'x'::text)", or nothing for an open bound.
-std::string bound_condition(const Connection& connection, const DescribedTable& table, std::string_view comparison,
-                            const std::vector<std::string>& bound) {
+std::string bound_condition(const Connection& connection, const DescribedTable& table,
+                            std::string_view comparison, const std::vector<std::string>& bound) {
   const model::TableVersion& version = *table.version;
   if (bound.empty()) return {};
   if (bound.size() != version.key.size()) {
@@ -145,12 +150,13 @@ class CopySlice final : public SliceReader {
         reader_(held_->table.version, codecs_of(held_->table)),
         bytes_max_(std::clamp(request.batch_bytes_max, std::int64_t{1}, kBatchBytesMax)),
         rows_max_(std::max(request.batch_rows_max, std::int64_t{1})) {
-    held_->connection.start_copy({.sql = copy_statement(held_->connection, held_->table, request.range),
-                                  .doing = fmt::format("read the table {}", to_string(held_->table.version->name)),
-                                  .concern = Concern::kTable,
-                                  // The server answers only once the query has been planned and started.
-                                  .timeout = std::chrono::hours(24)},
-                                 stop);
+    held_->connection.start_copy(
+        {.sql = copy_statement(held_->connection, held_->table, request.range),
+         .doing = fmt::format("read the table {}", to_string(held_->table.version->name)),
+         .concern = Concern::kTable,
+         // The server answers only once the query has been planned and started.
+         .timeout = std::chrono::hours(24)},
+        stop);
   }
 
   std::optional<model::RecordBatch> next(std::stop_token stop) override {
@@ -193,8 +199,8 @@ class PostgresTableUnload final : public TableUnload {
 
   const model::TableVersionPtr& table() const override { return held_->table.version; }
   std::shared_ptr<const model::SnapshotMark> mark() const override { return held_->mark; }
-  // One slice, read on the connection that holds the lock. More of them would take pg_export_snapshot() here and a
-  // connection, a lock and SET TRANSACTION SNAPSHOT for each range of ctid.
+  // One slice, read on the connection that holds the lock. More of them would take pg_export_snapshot() here
+  // and a connection, a lock and SET TRANSACTION SNAPSHOT for each range of ctid.
   std::size_t slice_count() const override { return 1; }
   std::unique_ptr<SliceReader> open_slice(std::size_t, std::stop_token stop) override {
     return std::make_unique<CopySlice>(held_, request_, stop);
@@ -210,13 +216,14 @@ class PostgresTableUnload final : public TableUnload {
 std::unique_ptr<TableUnload> PostgresUnload::begin(const UnloadRequest& request, std::stop_token stop) {
   auto held = std::make_shared<Held>(settings_, stop);
   Connection& connection = held->connection;
-  // A view cannot be locked by a user that may only read it, and has nothing to rewrite. The functions that it calls
-  // may count on the usual search path.
-  bool is_view = connection.run({.sql = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                                        "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'v'",
-                                 .doing = "look up a table",
-                                 .parameters = {request.table.schema, request.table.table}},
-                                stop)
+  // A view cannot be locked by a user that may only read it, and has nothing to rewrite. The functions that
+  // it calls may count on the usual search path.
+  bool is_view = connection
+                     .run({.sql = "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                                  "WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'v'",
+                           .doing = "look up a table",
+                           .parameters = {request.table.schema, request.table.table}},
+                          stop)
                      .rows() > 0;
   if (is_view) {
     connection.run("SET search_path = \"$user\", public; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -227,7 +234,8 @@ std::unique_ptr<TableUnload> PostgresUnload::begin(const UnloadRequest& request,
   if (request.want_mark) held->mark = take_mark(connection, stop);
   held->table = describe_table(connection, settings_, request.table, stop);
   if (held->table.unlogged && request.want_mark) {
-    base::log_warning(base::kSourceUnload, "table {} is UNLOGGED: it is loaded, but its changes are not captured",
+    base::log_warning(base::kSourceUnload,
+                      "table {} is UNLOGGED: it is loaded, but its changes are not captured",
                       to_string(request.table));
   }
   return std::make_unique<PostgresTableUnload>(std::move(held), request);

@@ -8,7 +8,8 @@
 
 namespace ferry::postgres {
 
-// Full load by binary COPY: one connection per table being unloaded, one transaction for its life. Thread-safe.
+// Full load by binary COPY: one connection per table being unloaded, one transaction for its life.
+// Thread-safe.
 class PostgresUnload final : public connector::SourceUnload {
  public:
   explicit PostgresUnload(Settings settings) : settings_(std::move(settings)) {}

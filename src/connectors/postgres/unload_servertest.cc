@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <arrow/api.h>
 #include <arpa/inet.h>
+#include <arrow/api.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -69,9 +69,10 @@ class SilentServer {
 
 TEST_P(UnloadTest, NeedsNoMoreThanSelect) {
   PostgresServer server(GetParam(), {"wal_level = replica", "max_wal_senders = 0"});
-  server.sql("CREATE ROLE reader LOGIN PASSWORD 'secret'; CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2);"
-             "CREATE VIEW v AS SELECT a + 1 AS b FROM t; CREATE TABLE forbidden (a int);"
-             "GRANT SELECT ON t, v TO reader");
+  server.sql(
+      "CREATE ROLE reader LOGIN PASSWORD 'secret'; CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2);"
+      "CREATE VIEW v AS SELECT a + 1 AS b FROM t; CREATE TABLE forbidden (a int);"
+      "GRANT SELECT ON t, v TO reader");
   auto source = source_at(endpoint_at(server.port(), "reader"));
 
   for (const auto& each : source->check(false, {})) EXPECT_TRUE(each.met) << each.name;
@@ -83,13 +84,15 @@ TEST_P(UnloadTest, NeedsNoMoreThanSelect) {
   EXPECT_EQ(view.mark, nullptr);
   auto [kind, text] = error_of([&] { unload_all(*source, request_of({"public", "forbidden"})); });
   EXPECT_EQ(kind, ErrorKind::kSourceTable) << text;
-  EXPECT_EQ(error_of([&] { unload_all(*source, request_of({"public", "missing"})); }).first, ErrorKind::kSourceTable);
+  EXPECT_EQ(error_of([&] { unload_all(*source, request_of({"public", "missing"})); }).first,
+            ErrorKind::kSourceTable);
 }
 
 TEST_P(UnloadTest, CutsBatchesByRowsAndBytes) {
   PostgresServer server(GetParam());
-  server.sql("CREATE TABLE t AS SELECT i AS a, repeat('x', 100) AS b FROM generate_series(1, 1000) i; "
-             "CREATE TABLE empty (a int)");
+  server.sql(
+      "CREATE TABLE t AS SELECT i AS a, repeat('x', 100) AS b FROM generate_series(1, 1000) i; "
+      "CREATE TABLE empty (a int)");
   auto source = source_at(endpoint_at(server.port()));
   auto request = request_of({"public", "t"});
   request.batch_rows_max = 64;
@@ -112,8 +115,9 @@ TEST_P(UnloadTest, CutsBatchesByRowsAndBytes) {
 
 TEST_P(UnloadTest, ReadsARangeOfTheKey) {
   PostgresServer server(GetParam());
-  server.sql("CREATE TABLE t (a int, b text, PRIMARY KEY (b, a));"
-             "INSERT INTO t SELECT i, v FROM generate_series(1, 10) i, unnest(ARRAY['it''s', 'x\\y']) v");
+  server.sql(
+      "CREATE TABLE t (a int, b text, PRIMARY KEY (b, a));"
+      "INSERT INTO t SELECT i, v FROM generate_series(1, 10) i, unnest(ARRAY['it''s', 'x\\y']) v");
   auto source = source_at(endpoint_at(server.port()));
   auto request = request_of({"public", "t"});
   request.range = connector::KeyRange{.from = {"it's", "4"}, .to = {"x\\y", "2"}};
@@ -149,7 +153,8 @@ TEST_P(UnloadTest, GivesUpOnALockedTableAndHoldsNobodyUpMeanwhile) {
 
 TEST_P(UnloadTest, ReadsAllRowsOfATableThatIsRewrittenBeforeItsTurn) {
   PostgresServer server(GetParam());
-  server.sql("CREATE TABLE rw (a int PRIMARY KEY, b int); INSERT INTO rw SELECT i, i FROM generate_series(1, 10) i");
+  server.sql(
+      "CREATE TABLE rw (a int PRIMARY KEY, b int); INSERT INTO rw SELECT i, i FROM generate_series(1, 10) i");
   auto endpoint = endpoint_at(server.port());
   auto source = source_at(endpoint);
   Connection altering(read_settings(endpoint), ConnectionPurpose::kOrdinary, "altering", {});
@@ -166,18 +171,29 @@ TEST_P(UnloadTest, ReadsAllRowsOfATableThatIsRewrittenBeforeItsTurn) {
 
 TEST_P(UnloadTest, StopsInTheMiddleOfATable) {
   PostgresServer server(GetParam());
-  server.sql("CREATE TABLE t AS SELECT i AS a FROM generate_series(1, 1000) i;"
-             "CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN $1; END $$;"
-             "CREATE VIEW v AS SELECT slow(a) AS a FROM t");
+  server.sql(
+      "CREATE TABLE t AS SELECT i AS a FROM generate_series(1, 1000) i;"
+      "CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(30); RETURN $1; "
+      "END $$;"
+      "CREATE VIEW v AS SELECT slow(a) AS a FROM t");
   auto source = source_at(endpoint_at(server.port()));
   auto request = request_of({"public", "v"});
   request.want_mark = false;
   auto table = source->unload()->begin(request, {});
   std::stop_source stop;
-  auto reader = table->open_slice(0, {});
-  std::jthread stopper([&] { stop.request_stop(); });
-  auto asked = std::chrono::steady_clock::now();
-  EXPECT_EQ(error_of([&] { reader->next(stop.get_token()); }).first, ErrorKind::kStopped);
+  std::jthread stopper([&] {
+    while (server.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "0") {
+    }
+    stop.request_stop();
+  });
+  std::chrono::steady_clock::time_point asked;
+  std::stop_callback note(stop.get_token(), [&] { asked = std::chrono::steady_clock::now(); });
+  // The server sends nothing before its first bytes are worth a packet, so even the opening may wait.
+  auto [kind, text] = error_of([&] {
+    auto reader = table->open_slice(0, stop.get_token());
+    reader->next(stop.get_token());
+  });
+  EXPECT_EQ(kind, ErrorKind::kStopped) << text;
   EXPECT_LT(std::chrono::steady_clock::now() - asked, seconds(1));
 }
 
@@ -212,7 +228,8 @@ TEST_P(UnloadTest, SaysWhyThereIsNoConnection) {
 }
 
 TEST_P(UnloadTest, ChecksWhatCaptureNeeds) {
-  PostgresServer server(GetParam(), {"wal_level = replica", "wal_sender_timeout = 5000", "max_replication_slots = 0"});
+  PostgresServer server(GetParam(),
+                        {"wal_level = replica", "wal_sender_timeout = 5000", "max_replication_slots = 0"});
   server.sql("CREATE ROLE reader LOGIN PASSWORD 'secret'");
   auto checks = by_name(source_at(endpoint_at(server.port(), "reader"))->check(true, {}));
   EXPECT_FALSE(checks["wal_level"].met);

@@ -111,7 +111,9 @@ Date scan_date(Scanner& in) {
   return date;
 }
 
-bool is_date(const Date& date) { return date.month >= 1 && date.month <= 12 && date.day >= 1 && date.day <= 31; }
+bool is_date(const Date& date) {
+  return date.month >= 1 && date.month <= 12 && date.day >= 1 && date.day <= 31;
+}
 
 std::int64_t scan_time(Scanner& in) {
   std::int64_t hours = in.number(2, 2);

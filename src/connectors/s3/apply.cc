@@ -35,6 +35,10 @@ constexpr base::UnixMicros kMicrosPerMilli = 1000;
 // How often the due times of open objects are looked at.
 constexpr std::chrono::milliseconds kTickInterval{100};
 constexpr std::int64_t kRowGroupBytes = 4 << 20;
+// What open objects hold is added up after so many rows, or with the first transaction after this time.
+constexpr std::int64_t kReliefRows = 1024;
+constexpr std::chrono::milliseconds kReliefInterval{10};
+constexpr auto kNever = std::chrono::steady_clock::time_point::max();
 
 // The next whole millisecond at or after `time`.
 base::UnixMicros whole_millis(base::UnixMicros time) {
@@ -116,16 +120,19 @@ class S3TargetApply final : public connector::TargetApply {
       }
     }
     accepted_ = after;
-    relieve_memory();
+    if (target_->clock().steady_now() >= relief_due_) relieve_memory();
   }
 
   void advance(const Checkpoint& after) override { accepted_ = after; }
 
   void tick() override {
     auto now = target_->clock().steady_now();
+    if (now < earliest_due_) return;
+    earliest_due_ = kNever;
     for (auto& [name, stream] : streams_) {
       // An object with a stored cut is closed by its cut alone.
       if (stream.open && !stream.open->intent && stream.open->due <= now) close(name, stream);
+      if (stream.open) earliest_due_ = std::min(earliest_due_, stream.open->due);
     }
   }
 
@@ -190,6 +197,8 @@ class S3TargetApply final : public connector::TargetApply {
       object.last_commit_time = std::max(object.last_commit_time, stamp.commit_time);
     }
 
+    if (++rows_since_relief_ >= kReliefRows) relieve_memory();
+    if (!stream.open) return;
     bool at_cut = object.intent ? object.intent->last <= point : object.writer->bytes() >= settings.cdc_bytes_min;
     if (at_cut) close(table->name, stream);
   }
@@ -206,6 +215,7 @@ class S3TargetApply final : public connector::TargetApply {
     object.shape = table;
     object.before = accepted_;
     object.due = target_->clock().steady_now() + target_->settings().cdc_max_batch_interval;
+    earliest_due_ = std::min(earliest_due_, object.due);
     if (!stream.intents.empty()) {
       // The stream came back from before the intent, so its rows come before any later one.
       if (stream.intents.front().last < point) throw replay_differs(table->name, stream.intents.front(), 0);
@@ -272,6 +282,8 @@ class S3TargetApply final : public connector::TargetApply {
 
   // Closes the largest objects early rather than hold more than the task may.
   void relieve_memory() {
+    rows_since_relief_ = 0;
+    relief_due_ = target_->clock().steady_now() + kReliefInterval;
     auto held = [](const TableStream& stream) { return stream.open ? stream.open->writer->memory_bytes() : 0; };
     while (true) {
       std::int64_t total = 0;
@@ -291,6 +303,10 @@ class S3TargetApply final : public connector::TargetApply {
   std::map<model::TableName, TableStream> streams_;
   std::map<const TableStream*, std::uint64_t> ordinals_;  // Of the transaction being applied.
   Checkpoint accepted_;
+  // Looking at every table's object costs more than most transactions, so it is not done for each.
+  std::chrono::steady_clock::time_point earliest_due_ = kNever;
+  std::chrono::steady_clock::time_point relief_due_{};
+  std::int64_t rows_since_relief_ = 0;
 };
 
 }  // namespace

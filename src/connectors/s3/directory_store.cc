@@ -69,7 +69,7 @@ void make_folder(const fs::path& folder) {
   sync_folder(folder.parent_path());
 }
 
-// Removes the folder and those above it up to `root` as long as they are empty.
+// Removes the folder and those above it, below `root`, as long as they are empty.
 void remove_empty_folders(fs::path folder, const fs::path& root) {
   while (folder != root && folder.native().size() > root.native().size()) {
     if (::rmdir(folder.c_str()) != 0) return;
@@ -165,9 +165,15 @@ class DirectoryStore final : public ObjectStore {
   }
 
   void probe() override {
-    StagedFile probe(root_, root_, ++staged_);
-    probe.write("ferry");
-    // The probe's destructor removes the file; the root stays, it was named by the user.
+    fs::path existing = root_;
+    while (existing.has_relative_path() && !fs::exists(existing)) existing = existing.parent_path();
+    {
+      StagedFile probe(root_, root_, ++staged_);
+      probe.write("ferry");
+      // The probe's destructor removes the file.
+    }
+    // A start that fails later leaves no trace; the first object makes the folders again.
+    remove_empty_folders(root_, existing);
   }
 
  private:

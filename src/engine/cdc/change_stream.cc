@@ -69,16 +69,14 @@ class Applier {
   void take(Sorter& sorter) {
     while (std::optional<Sorter::Item> item = sorter.next()) {
       if (auto* quiet = std::get_if<Sorter::Quiet>(&*item)) {
-        apply_->advance(checkpoint_at(quiet->stamp));
+        accepted_ = checkpoint_at(quiet->stamp);
+        apply_->advance(accepted_);
         continue;
       }
       model::Transaction& transaction = *std::get<std::unique_ptr<model::Transaction>>(*item);
       std::unique_ptr<model::Transaction> routed = router_.route(transaction);
-      if (whole_rows_) {
-        apply_->apply(*completer_.complete(*routed), checkpoint_at(transaction.stamp()), context_.row_errors);
-      } else {
-        apply_->apply(*routed, checkpoint_at(transaction.stamp()), context_.row_errors);
-      }
+      accepted_ = checkpoint_at(transaction.stamp());
+      apply_->apply(whole_rows_ ? *completer_.complete(*routed) : *routed, accepted_, context_.row_errors);
       ++transactions_;
       base::failpoint("after_transaction_applied");
       progress();
@@ -105,6 +103,9 @@ class Applier {
     context_.observer.changes_applied(transactions_, router_.rows(), stored_.resume_position.text());
   }
 
+  // Every transaction up to `position` has been accepted.
+  bool has_accepted(const model::StreamPosition& position) const { return accepted_.resume_position >= position; }
+
   void flush() {
     apply_->flush();
     progress(Store::kNow);
@@ -113,7 +114,8 @@ class Applier {
   std::chrono::milliseconds tick_interval() const { return apply_->tick_interval(); }
 
   StreamTotals totals(const Sorter& sorter) const {
-    return {.transactions = transactions_,
+    return {.reached_end = false,
+            .transactions = transactions_,
             .rows = router_.rows(),
             .spilled_bytes = sorter.spilled_bytes_total(),
             .tables = router_.statistics()};
@@ -142,6 +144,7 @@ class Applier {
   const bool whole_rows_;
   RowCompleter completer_;
   Checkpoint stored_;
+  Checkpoint accepted_;
   std::unique_ptr<connector::TargetApply> apply_;
   std::int64_t transactions_ = 0;
   std::chrono::steady_clock::time_point checkpoint_due_;
@@ -149,7 +152,8 @@ class Applier {
 
 }  // namespace
 
-StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapture& capture, std::stop_token stop) {
+StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapture& capture,
+                               const std::optional<model::StreamPosition>& until, std::stop_token stop) {
   std::filesystem::path spill_folder = context.state.folder() / "spill";
   std::filesystem::create_directories(spill_folder);
   Sorter sorter({.memory_bytes_max = context.budget.sorter, .spill_folder = spill_folder});
@@ -161,6 +165,7 @@ StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapt
   context.observer.changes_started(from.resume_position.text());
   base::log_info(base::kSourceCapture, "changes are read from {} on", from.resume_position.text());
 
+  bool reached_end = false;
   ChangeChannel channel(static_cast<std::size_t>(context.budget.change_queue));
   {
     std::jthread capture_thread([&](std::stop_token own_stop) { run_capture(capture, channel, own_stop); });
@@ -171,14 +176,22 @@ StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapt
         sorter.add(std::move(*batch));
       }
       applier.take(sorter);
+      if (until && applier.has_accepted(*until)) {
+        // What was captured beyond it is not acknowledged, so it comes again.
+        reached_end = true;
+        channel.close();
+        break;
+      }
     }
     // An error handed over by the capture comes out of pop() after the last batch.
-    channel.pop(std::chrono::milliseconds(0), {});
+    if (!reached_end) channel.pop(std::chrono::milliseconds(0), {});
   }
   applier.flush();
   // The capture's thread has ended, so its calls are this thread's now: this one sends the last acknowledgement.
   capture.keep_alive();
-  return applier.totals(sorter);
+  StreamTotals totals = applier.totals(sorter);
+  totals.reached_end = reached_end;
+  return totals;
 }
 
 }  // namespace ferry::engine
