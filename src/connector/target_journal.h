@@ -11,7 +11,8 @@
 namespace ferry::connector {
 
 // A change's place in the stream as one table sees it: the transaction, and the change's number among that table's
-// changes in it, from 0. A restart counts the same way, whatever other tables do.
+// changes in it, from 0. A restart counts the same way, whatever other tables do. A kSchemaChange has no number of its
+// own but that of the change after it: a source may announce a table's shape anew after every start.
 struct ChangePoint {
   model::StreamPosition commit;
   std::uint64_t ordinal = 0;

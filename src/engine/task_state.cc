@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <random>
 #include <system_error>
@@ -56,6 +57,17 @@ std::int64_t to_integer(std::string_view text) {
   std::int64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
+}
+
+// Whether the two definitions' targets lie in different places: there an object of the same key is somebody else's.
+bool names_another_place(std::string_view stored, std::string_view fingerprint) {
+  if (stored.empty()) return false;
+  return std::ranges::any_of(model::differing_parts(stored, fingerprint), [](std::string_view part) {
+    if (!part.starts_with("TargetEndpoint.")) return false;
+    std::string_view member = part.substr(part.rfind('.') + 1);
+    return member == "EngineName" || member == "EndpointUrl" || member == "BucketName" || member == "ServerName" ||
+           member == "Port" || member == "DatabaseName";
+  });
 }
 
 std::string random_name() {
@@ -164,7 +176,13 @@ TaskState::~TaskState() {
 std::unique_ptr<TaskState> TaskState::open(const std::filesystem::path& folder, std::string_view fingerprint,
                                            Existing existing) {
   std::unique_ptr<TaskState> state = open_any(folder);
-  if (existing == Existing::kRestart) state->restart();
+  // What failed before anything was done may be given again with whatever it failed for mended.
+  if (existing == Existing::kRestart || state->phase() == TaskPhase::kNew) {
+    if (names_another_place(state->fact("definition").value_or(""), fingerprint)) {
+      state->execute("DELETE FROM objects");
+    }
+    state->restart();
+  }
   state->check_fingerprint(fingerprint);
   return state;
 }

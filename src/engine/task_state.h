@@ -55,8 +55,8 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   enum class Existing : std::uint8_t { kContinue, kRestart };
 
   // `fingerprint` is the definition's, one line per part; with kContinue a stored one that differs throws
-  // Error(kStateMismatch). kRestart forgets tables, checkpoint and phase, for a load from the start; the journal
-  // stays, because it tells which objects are the task's own.
+  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets tables, checkpoint and phase, for a load from the start; the journal
+  // stays, because it tells which objects are the task's own, unless the target is another place now.
   static std::unique_ptr<TaskState> open(const std::filesystem::path& folder, std::string_view fingerprint,
                                          Existing existing = Existing::kContinue);
   // For clean(): whatever the fingerprint.

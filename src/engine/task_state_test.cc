@@ -101,6 +101,31 @@ TEST_F(TaskStateTest, RefusesAnotherDefinitionUntilRestarted) {
   EXPECT_EQ(state->checkpoint(), std::nullopt);
 }
 
+TEST_F(TaskStateTest, TakesAnotherDefinitionWhileNothingIsDone) {
+  {
+    auto state = open();
+    state->set_table({.source = {"public", "t"}, .target = {"public", "t"}, .phase = TablePhase::kError});
+  }
+  auto state = TaskState::open(folder_, "a=2\nb=2\n");
+  EXPECT_TRUE(state->tables().empty());
+  state->set_phase(TaskPhase::kLoading);
+  state.reset();
+  EXPECT_EQ(kind_of([&] { open(); }), ErrorKind::kStateMismatch);
+}
+
+TEST_F(TaskStateTest, ARestartAtAnotherPlaceOwnsNothingThere) {
+  auto open_at = [&](const std::string& url) {
+    return TaskState::open(folder_, "TargetEndpoint.EndpointUrl=" + url + "\n", Existing::kRestart);
+  };
+  {
+    auto state = open_at("file:///a");
+    state->intend(change_object("public/t/1", "b"));
+    state->set_phase(TaskPhase::kChanges);
+  }
+  EXPECT_EQ(open_at("file:///a")->objects({"public", "t"}).size(), 1U);
+  EXPECT_TRUE(open_at("file:///b")->objects({"public", "t"}).empty());
+}
+
 TEST_F(TaskStateTest, JournalTellsIntentFromDone) {
   auto state = open();
   state->intend(change_object("k1", "b"));

@@ -99,6 +99,8 @@ class S3TargetApply final : public connector::TargetApply {
     ordinals_.clear();
     const model::TransactionStamp& stamp = transaction.stamp();
     for (Change change; transaction.next(change);) {
+      // A new shape shows itself with the first row that has it.
+      if (change.kind == ChangeKind::kSchemaChange) continue;
       const model::TableName& name = (*change.table)->name;
       TableStream& stream = stream_of(name);
       ChangePoint point{.commit = stamp.commit_position, .ordinal = ordinals_[&stream]++};
@@ -116,7 +118,7 @@ class S3TargetApply final : public connector::TargetApply {
           remove_table(stream, name, request_.remove_on_drop);
           break;
         default:
-          break;  // A new shape shows itself with the first row that has it.
+          break;
       }
     }
     accepted_ = after;

@@ -78,6 +78,13 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     case ChangeKind::kInsert: ++table.statistics->inserts; break;
     case ChangeKind::kUpdate: ++table.statistics->updates; break;
     case ChangeKind::kDelete: ++table.statistics->deletes; break;
+    case ChangeKind::kSchemaChange: {
+      // The first one after a start only says what the table is like.
+      bool first = table.shape == nullptr;
+      if (!first && table.shape->columns != (*change.table)->columns) ++table.statistics->ddls;
+      table.shape = *change.table;
+      return true;
+    }
     default: ++table.statistics->ddls; return true;
   }
   ++rows_;

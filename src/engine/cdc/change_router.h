@@ -31,6 +31,7 @@ class ChangeRouter {
     bool carried = false;
     std::shared_ptr<const model::SnapshotMark> mark;  // Null once every later transaction is after the copy.
     model::TableName target;
+    model::TableVersionPtr shape;  // As the stream last said it.
     TableStatistics* statistics = nullptr;
   };
   Table& table_of(const model::TableVersionPtr& version);
