@@ -58,11 +58,11 @@ check: deps-check build tidy  ## Formatting, scripts, the map of folders and cla
 bench: deps build  ## Measure Ferry beside its peers
 	@$(PYTHON) bench/run.py --ferry $(FERRY)
 
-soak: deps build  ## Long runs with faults
-	@$(PYTHON) tools/soak.py --ferry $(FERRY)
+soak: deps build  ## Long runs with faults: MINUTES=30, SEED, SOAK_ARGS="--format both"
+	@$(PYTHON) tools/soak.py --ferry $(FERRY) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
-mutants: deps build  ## Break the code on purpose and see that a test fails
-	@$(PYTHON) tools/mutants.py
+mutants: deps  ## Break the code on purpose and see that a test fails
+	@$(PYTHON) tools/mutants.py --jobs $(JOBS)
 
 format: deps-check  ## Format the C++ sources in place
 	@clang-format-19 -i $(CXX_FILES)

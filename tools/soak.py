@@ -7,6 +7,10 @@ with the same command. At the end of the round the writers pause, Ferry writes a
 every table's files are replayed and compared with the source. The first difference ends the run, and what it
 needs to be understood is kept.
 
+With --once-each-failpoint the tables are small and there are two rounds for each format: in one Ferry dies once at
+each failpoint of a load, in the other at each failpoint of following changes. A failpoint that is not reached fails
+the run.
+
 The seed decides what each writer does and when Ferry is to be killed; it is printed and can be given again.
 """
 from __future__ import annotations
@@ -24,18 +28,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 
 import psycopg  # noqa: E402
 
+import soak_kills  # noqa: E402
 import soak_writers  # noqa: E402
 from ferry_process import FerryError, FerryProcess, drain  # noqa: E402
 from postgres_server import PASSWORD, USER, PostgresServer  # noqa: E402
@@ -45,16 +48,16 @@ from table_files import CHANGE_NAME, FilesError, Layout  # noqa: E402
 
 SERVER_SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB")
 CDC_MAX_BATCH_INTERVAL_S = 2
+SHORT_CDC_MAX_BATCH_INTERVAL_S = 1
 CSV_NULL_VALUE = "\\N"
 BUCKET = "soak"
 ROUND_S = 240
+FORMATS = ("parquet", "csv")
+ROWS, SHORT_ROWS = 100_000, 10_000
 ROWS_MIN = 10_000  # fewer, and a writer may run out of rows to change
+WRITERS, SHORT_WRITERS = 4, 2
 DRAIN_DEADLINE_S = 600
-FAILPOINT_DEADLINE_S = 90
-FAILPOINT_PROBABILITY = 0.5  # of a kill being left to a failpoint
-FAILPOINT_PASSES_MAX = 5  # a failpoint strikes when it is passed for the 1st to 5th time
-# How long Ferry lives before a kill: through part of a load, of the catch-up, of steady CDC.
-LIVES_S = ((0.1, 1.5), (1.5, 8.0), (8.0, 25.0))
+FOLLOWS_DEADLINE_S = 60
 RULES = WriterRules(version_column=soak_writers.VERSION_COLUMN)
 
 
@@ -76,7 +79,8 @@ class Totals:
                 self.files += len(comparison.replay.files.all)
 
 
-def task_document(server: PostgresServer, arguments: argparse.Namespace, target: Path) -> dict[str, object]:
+def task_document(server: PostgresServer, arguments: argparse.Namespace, data_format: str,
+                  target: Path) -> dict[str, object]:
     """The task as DMS's own API shapes say it."""
     source = {
         "EndpointIdentifier": "soak-source", "EndpointType": "source", "EngineName": "postgres",
@@ -86,10 +90,15 @@ def task_document(server: PostgresServer, arguments: argparse.Namespace, target:
     if arguments.plugin == "test_decoding":
         source["PostgreSQLSettings"] = {"PluginName": "test-decoding"}
     s3_settings = {
-        "BucketName": BUCKET, "DataFormat": arguments.format, "CdcMaxBatchInterval": CDC_MAX_BATCH_INTERVAL_S,
+        "BucketName": BUCKET, "DataFormat": data_format, "CdcMaxBatchInterval": SHORT_CDC_MAX_BATCH_INTERVAL_S
+        if arguments.once_each_failpoint else CDC_MAX_BATCH_INTERVAL_S,
     }
-    if arguments.format == "csv":
+    if data_format == "csv":
         s3_settings["CsvNullValue"] = CSV_NULL_VALUE
+        if arguments.ddl:
+            s3_settings["AddColumnName"] = True
+    # Files of a truncated table go only where the document names the setting.
+    task_settings = {"ChangeProcessingDdlHandlingPolicy": {"HandleSourceTableTruncated": True}} if arguments.ddl else {}
     return {
         "SourceEndpoint": source,
         "TargetEndpoint": {
@@ -102,7 +111,7 @@ def task_document(server: PostgresServer, arguments: argparse.Namespace, target:
                 "rule-type": "selection", "rule-id": "1", "rule-name": "all", "rule-action": "include",
                 "object-locator": {"schema-name": soak_writers.SCHEMA, "table-name": "%"},
             }]},
-            "ReplicationTaskSettings": {},
+            "ReplicationTaskSettings": task_settings,
         },
     }
 
@@ -114,70 +123,49 @@ def list_failpoints(ferry: Path) -> list[str]:
     return done.stdout.split()
 
 
-class KillPlan(Protocol):
-    """How long Ferry is to live each time in a round, in seconds, and at which failpoint to die before that."""
-
-    def lives(self) -> Iterator[tuple[float, str]]: ...
-
-
-@dataclass(frozen=True)
-class RandomKills:
-    """Short and long lives in a mixture, until the round's time is over."""
-
-    source: random.Random
-    failpoints: list[str]
-    duration_s: float
-
-    def __str__(self) -> str:
-        return f"random kills for {self.duration_s:.0f} s"
-
-    def lives(self) -> Iterator[tuple[float, str]]:
-        end = time.monotonic() + self.duration_s
-        while time.monotonic() < end:
-            shortest, longest = self.source.choice(LIVES_S)
-            life_s, failpoint = self.source.uniform(shortest, longest), ""
-            if self.failpoints and self.source.random() < FAILPOINT_PROBABILITY:
-                failpoint = f"{self.source.choice(self.failpoints)}:{self.source.randint(1, FAILPOINT_PASSES_MAX)}"
-            yield life_s, failpoint
-
-
-@dataclass(frozen=True)
-class OneFailpoint:
-    """One death, at this failpoint."""
-
-    failpoint: str
-
-    def __str__(self) -> str:
-        return f"one death at {self.failpoint}"
-
-    def lives(self) -> Iterator[tuple[float, str]]:
-        yield FAILPOINT_DEADLINE_S, self.failpoint
-
-
 class Round:
     """One load and its changes, in a folder of its own."""
 
-    def __init__(self, server: PostgresServer, arguments: argparse.Namespace, folder: Path, totals: Totals) -> None:
+    def __init__(self, server: PostgresServer, arguments: argparse.Namespace, data_format: str, folder: Path,
+                 totals: Totals) -> None:
         self._server = server
         self._arguments = arguments
+        # Without a header nobody could tell which columns a CSV file has.
+        self._layout = Layout(format=data_format, null_marker=CSV_NULL_VALUE,
+                              header=arguments.ddl and data_format == "csv", columns_change=arguments.ddl)
+        self._touches = soak_writers.touches(arguments.writers if arguments.ddl else 0)
         self._totals = totals
         self._target = folder / "files"
         self._state = folder / "state"
         self._target.mkdir(parents=True)
         self._task = folder / "task.json"
-        self._task.write_text(json.dumps(task_document(server, arguments, self._target), indent=2))
+        self._task.write_text(json.dumps(task_document(server, arguments, data_format, self._target), indent=2))
         self.ferry = FerryProcess([arguments.ferry, "run", self._task, "--state", self._state], folder / "ferry.log")
 
-    def live(self, life_s: float, failpoint: str) -> None:
+    def live(self, life: soak_kills.Life) -> None:
         """Starts Ferry and lets it live until its failpoint, or for so long and then kills it."""
-        self.ferry.start(failpoint)
-        if not self.ferry.wait(life_s):
+        self.ferry.start(life.failpoint)
+        if life.stopped:
+            self._wait_until_it_follows()
+            self.ferry.send_stop()
+        if not self.ferry.wait(life.time_s):
             self.ferry.kill()
+            if life.required:
+                raise FerryError(f"ferry did not reach {life.failpoint} within {life.time_s:g} s; the end of its log:\n"
+                                 f"{self.ferry.log_end()}")
             self._totals.kills["at a random time"] += 1
-        elif failpoint and self.ferry.exit_code == -signal.SIGKILL:
-            self._totals.kills[failpoint.split(":")[0]] += 1
+        elif life.failpoint and self.ferry.exit_code == -signal.SIGKILL:
+            self._totals.kills[life.failpoint.split(":")[0]] += 1
         else:
             self.ferry.require_running()
+
+    def _wait_until_it_follows(self) -> None:
+        """Returns when a change made after the start is in the files."""
+        table = soak_writers.MARKER_TABLE.split(".")[1]
+        before = self._change_files(table)
+        with psycopg.connect(self._server.dsn(), autocommit=True) as connection:
+            connection.execute(soak_writers.TOUCHES[table].encode())
+        self.ferry.wait_until(lambda: self._change_files(table) > before, "a new change file", FOLLOWS_DEADLINE_S)
 
     def _change_files(self, table: str) -> int:
         folder = self._target / BUCKET / soak_writers.SCHEMA / table
@@ -189,13 +177,13 @@ class Round:
 
         A slot made for a new load stands beyond all that was written before, so its position says nothing of loads.
         """
-        before = {table: self._change_files(table) for table in soak_writers.TOUCHES}
+        before = {table: self._change_files(table) for table in self._touches}
         self.ferry.start()
 
         def touch_tables_without_changes() -> bool:
             waiting = [table for table, count in before.items() if self._change_files(table) == count]
             for table in waiting:
-                connection.execute(soak_writers.TOUCHES[table].encode())
+                connection.execute(self._touches[table].encode())
             connection.commit()
             return not waiting
 
@@ -208,11 +196,10 @@ class Round:
             drain(self.ferry, connection, soak_writers.MARKER_TABLE, DRAIN_DEADLINE_S)
 
     def compare(self) -> bool:
-        layout = Layout(format=self._arguments.format, null_marker=CSV_NULL_VALUE)
         with psycopg.connect(self._server.dsn()) as connection:
             prepare_session(connection)
             tables = list_tables(connection, soak_writers.SCHEMA)
-            comparisons = compare_tables(connection, self._target / BUCKET, tables, layout, RULES)
+            comparisons = compare_tables(connection, self._target / BUCKET, tables, self._layout, RULES)
         self._totals.rounds += 1
         self._totals.add(comparisons)
         return print_comparisons(comparisons)
@@ -240,64 +227,69 @@ class Soak:
         self._random = random.Random(f"{arguments.seed}/kills")
         self._failpoints = list_failpoints(arguments.ferry)
 
-    def _run_round(self, name: str, kill: KillPlan) -> bool:
+    def _run_round(self, name: str, data_format: str, plan: soak_kills.KillPlan) -> bool:
         """Returns whether files and source are equal; the round's folder then goes."""
         folder = self._folder / name
-        print(f"{name}: {kill}", flush=True)
+        print(f"{name}, {data_format}: {plan}", flush=True)
+        started = time.monotonic()
         self._writers.resume()
-        current = Round(self._server, self._arguments, folder, self.totals)
+        current = Round(self._server, self._arguments, data_format, folder, self.totals)
         try:
-            for life_s, failpoint in kill.lives():
-                current.live(life_s, failpoint)
+            for life in plan.lives():
+                current.live(life)
                 self._writers.require_no_error()
             self._writers.pause()
+            lived = time.monotonic()
             current.finish()
         finally:
             current.ferry.kill()
+        drained = time.monotonic()
         if not current.compare():
             return False
         current.clean()
         shutil.rmtree(folder)
+        print(f"{name}: {lived - started:.0f} s of killing, {drained - lived:.0f} s of catching up, "
+              f"{time.monotonic() - drained:.0f} s of comparing", flush=True)
         return True
 
     def run_for(self, minutes: float) -> bool:
         """Rounds with random kills until the time is over, at least one."""
         end = time.monotonic() + minutes * 60
-        for number in itertools.count(1):
+        for number, data_format in enumerate(itertools.cycle(self._arguments.format), start=1):
             left_s = end - time.monotonic()
             if number > 1 and left_s < CDC_MAX_BATCH_INTERVAL_S:
                 return True
-            kills = RandomKills(self._random, self._failpoints, min(ROUND_S, left_s))
-            if not self._run_round(f"round-{number}", kills):
+            plan = soak_kills.RandomKills(self._random, self._failpoints, min(ROUND_S, left_s))
+            if not self._run_round(f"round-{number}", data_format, plan):
                 return False
         raise AssertionError("unreachable")
 
     def run_each_failpoint(self) -> bool:
-        """One round for each failpoint; one that is never reached fails the run."""
-        for failpoint in self._failpoints:
-            if not self._run_round(f"failpoint-{failpoint}", OneFailpoint(failpoint)):
-                return False
-        missed = [failpoint for failpoint in self._failpoints if not self.totals.kills[failpoint]]
-        if missed:
-            print(f"never reached: {', '.join(missed)}")
-        return not missed
+        """For each format a round with the failpoints of a load and one with those of changes."""
+        return all(self._run_round(f"{group}-{data_format}", data_format, plan)
+                   for data_format in self._arguments.format
+                   for group, plan in soak_kills.failpoint_groups(self._failpoints).items())
 
     def print_totals(self) -> None:
         counts = self._writers.counts
-        print(f"\nseed {self._arguments.seed}, {self._arguments.format}, {self._arguments.plugin}: "
+        print(f"\nseed {self._arguments.seed}, {' and '.join(self._arguments.format)}, {self._arguments.plugin}: "
               f"{self.totals.rounds} rounds, {sum(self.totals.kills.values())} kills")
         print(f"transactions: {counts.pop('commits', 0):,} committed, {counts.pop('rollbacks', 0):,} rolled back")
         changes = ", ".join(f"{self.totals.operations[operation]:,} {operation}" for operation in "IUD")
         print(f"rows in files: {self.totals.loaded:,} loaded, {changes}; {self.totals.files:,} files")
-        for title, counter in (("kills", self.totals.kills), ("actions", counts)):
+        kills = Counter(self.totals.kills)
+        reached = ", ".join(f"{name} {kills.pop(name, 0)}" for name in self._failpoints)
+        print(f"failpoints reached: {reached}")
+        for title, counter in (("other kills", kills), ("actions", counts)):
             print(f"{title}: " + (", ".join(f"{name} {count:,}" for name, count in sorted(counter.items())) or "none"))
 
 
 def run(arguments: argparse.Namespace, folder: Path) -> bool:
     with ExitStack() as cleanup:
         server = cleanup.enter_context(PostgresServer(arguments.postgres, SERVER_SETTINGS))
-        soak_writers.create_tables(server.dsn(), arguments.rows)
-        writers = soak_writers.Writers(server.dsn(), arguments.seed, arguments.writers, arguments.rows)
+        soak_writers.create_tables(server.dsn(), arguments.rows, arguments.writers if arguments.ddl else 0)
+        writers = soak_writers.Writers(server.dsn(), arguments.seed, arguments.writers, arguments.rows,
+                                       ddl=arguments.ddl)
         cleanup.callback(writers.end)
         soak = Soak(server, arguments, folder, writers)
         equal = soak.run_each_failpoint() if arguments.once_each_failpoint else soak.run_for(arguments.minutes)
@@ -315,12 +307,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--ferry", type=Path, default=REPOSITORY / "build" / "ferry", help="the program")
     parser.add_argument("--minutes", type=float, default=30, help="how long (default %(default)s)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32), help="default: a random one")
-    parser.add_argument("--format", choices=("csv", "parquet"), default="parquet")
+    parser.add_argument("--format", choices=(*FORMATS, "both"), default="parquet",
+                        help="of the files (default %(default)s); both: in turn, a round each")
     parser.add_argument("--plugin", choices=("pgoutput", "test_decoding"), default="pgoutput")
     parser.add_argument("--postgres", type=int, default=15, help="the server's major version (default %(default)s)")
-    parser.add_argument("--writers", type=int, default=4, help="connections that write (default %(default)s)")
-    parser.add_argument("--rows", type=int, default=100_000,
-                        help="rows of the longest table at first (default %(default)s)")
+    parser.add_argument("--writers", type=int,
+                        help=f"connections that write (default {WRITERS}, or {SHORT_WRITERS} for each failpoint)")
+    parser.add_argument("--rows", type=int,
+                        help=f"rows of the longest table at first (default {ROWS}, or {SHORT_ROWS} for each failpoint)")
+    parser.add_argument("--ddl", action="store_true", help="writers also truncate and alter tables of their own")
     parser.add_argument("--once-each-failpoint", action="store_true",
                         help="die once at each failpoint, for no set time")
     parser.add_argument("--keep", type=Path, metavar="DIR",
@@ -329,6 +324,11 @@ def parse_arguments() -> argparse.Namespace:
     arguments.ferry = arguments.ferry.resolve()
     if not os.access(arguments.ferry, os.X_OK):
         parser.error(f"there is no program {arguments.ferry}; run 'make build'")
+    arguments.format = FORMATS if arguments.format == "both" else (arguments.format,)
+    if arguments.rows is None:
+        arguments.rows = SHORT_ROWS if arguments.once_each_failpoint else ROWS
+    if arguments.writers is None:
+        arguments.writers = SHORT_WRITERS if arguments.once_each_failpoint else WRITERS
     if arguments.rows < ROWS_MIN:
         parser.error(f"--rows is at least {ROWS_MIN}")
     return arguments

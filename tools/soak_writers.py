@@ -3,7 +3,7 @@
 What a writer does depends on its seed alone and never on the source's answers: it knows its rows itself, and
 owns the rows whose `writer` or key says so. The same seed therefore gives the same transactions in the same
 order, however far the run comes. `ACTIONS` is the table of what a writer can do, with weights; a new kind of
-change is one function and one line there.
+change is one function and one line there. Changes of the tables themselves are in soak_ddl.py.
 
 Every update of a row with a key raises its `version` by one, so that replay notices each lost or doubled one.
 """
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+
+import soak_ddl
 
 SCHEMA = "soak"
 VERSION_COLUMN = "version"
@@ -145,7 +147,8 @@ class LiveKeys:
 class Writer:
     """One connection and its plan. Runs in a thread of its own; the gate stops it between two transactions."""
 
-    def __init__(self, dsn: str, seed: int, number: int, writers: int, rows: int, gate: Gate) -> None:
+    def __init__(self, dsn: str, seed: int, number: int, writers: int, rows: int, gate: Gate, *,
+                 ddl: bool = False) -> None:
         self.number = number
         self.random = random.Random(f"{seed}/writer/{number}")
         self.counts: Counter[str] = Counter()
@@ -165,6 +168,11 @@ class Writer:
             "keyed_full": LiveKeys(list(share(rows // 4))),
             "keyed_by_index": LiveKeys([(key, key * 2) for key in share(rows // 4)]),
         }
+        self.altered = soak_ddl.Altered(number) if ddl else None
+        self._actions = ACTIONS
+        if ddl:
+            self.keys["altered"] = LiveKeys(list(range(1, soak_ddl.ALTERED_ROWS + 1)))
+            self._actions += DDL_ROW_ACTIONS
 
     def run(self) -> None:
         try:
@@ -179,6 +187,10 @@ class Writer:
 
     def new_key(self) -> int:
         self._next_key += 1
+        return self._next_key
+
+    @property
+    def newest_key(self) -> int:
         return self._next_key
 
     def words(self, length_max: int = 40) -> str | None:
@@ -218,10 +230,16 @@ class Writer:
 
     def _transaction(self, connection: psycopg.Connection, cursor: psycopg.Cursor) -> None:
         marks = self._mark()
-        self.act(cursor, ACTIONS, self.random.randint(1, TRANSACTION_ACTIONS_MAX))
+        columns = dict(self.altered.columns) if self.altered else {}
+        if self.altered and self.random.random() < soak_ddl.PROBABILITY:
+            self.act(cursor, DDL_ACTIONS, 1)
+        else:
+            self.act(cursor, self._actions, self.random.randint(1, TRANSACTION_ACTIONS_MAX))
         if self.random.random() < ROLLBACK_PROBABILITY:
             connection.rollback()
             self._undo_to(marks)
+            if self.altered:
+                self.altered.columns = columns
             self.counts["rollbacks"] += 1
         else:
             connection.commit()
@@ -472,6 +490,8 @@ SIMPLE_ACTIONS = (
     Action("append_keyless", 5, append_keyless),
 )
 ACTIONS = (*SIMPLE_ACTIONS, Action("roll_back_savepoint", 4, roll_back_savepoint))
+DDL_ROW_ACTIONS = tuple(Action(do.__name__, weight, do) for weight, do in soak_ddl.ROW_ACTIONS)
+DDL_ACTIONS = tuple(Action(do.__name__, weight, do) for weight, do in soak_ddl.TABLE_ACTIONS)
 
 
 class Gate:
@@ -517,9 +537,9 @@ class Gate:
 class Writers:
     """All writers and their threads. They begin to work with resume()."""
 
-    def __init__(self, dsn: str, seed: int, count: int, rows: int) -> None:
+    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, ddl: bool = False) -> None:
         self._gate = Gate()
-        self._writers = [Writer(dsn, seed, number, count, rows, self._gate) for number in range(count)]
+        self._writers = [Writer(dsn, seed, number, count, rows, self._gate, ddl=ddl) for number in range(count)]
         self._threads = [threading.Thread(target=writer.run, name=f"writer-{writer.number}", daemon=True)
                          for writer in self._writers]
         for thread in self._threads:
@@ -548,7 +568,14 @@ class Writers:
         return sum((writer.counts for writer in self._writers), Counter())
 
 
-def create_tables(dsn: str, rows: int) -> None:
+def create_tables(dsn: str, rows: int, ddl_writers: int = 0) -> None:
+    """With `ddl_writers` also the tables that so many writers change."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(CREATE_TABLES.encode())
+        if ddl_writers:
+            connection.execute(soak_ddl.create_statements(ddl_writers).encode())
         connection.execute(FILL_TABLES.format(rows=rows).encode())
+
+
+def touches(ddl_writers: int = 0) -> dict[str, str]:
+    return TOUCHES | (soak_ddl.touches(ddl_writers) if ddl_writers else {})

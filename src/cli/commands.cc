@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -171,6 +172,19 @@ std::unique_ptr<engine::TaskState> open_state(const Task& task, const TaskArgume
   return state;
 }
 
+// A task that ends with a suspended table has not done all that it was asked for.
+void refuse_suspended(const engine::TaskResult& result) {
+  std::vector<std::string> suspended;
+  for (const engine::TableResult& table : result.tables) {
+    if (table.phase == engine::TablePhase::kError) suspended.push_back(model::to_string(table.source));
+  }
+  if (suspended.empty()) return;
+  Error::Parts parts{.message = fmt::format("{} of {} tables are suspended: {}", suspended.size(), result.tables.size(),
+                                            fmt::join(suspended, ", ")),
+                     .remedy = "The summary tells why. Mend or exclude them, then load anew with --restart."};
+  throw Error(ErrorKind::kTableErrors, std::move(parts));
+}
+
 int execute(const Task& task, const TaskArguments& arguments, const connector::Registry& registry) {
   Interrupt interrupt;
   std::unique_ptr<engine::TaskState> state = open_state(task, arguments);
@@ -187,9 +201,8 @@ int execute(const Task& task, const TaskArguments& arguments, const connector::R
     return 0;
   }
   printer.print_summary(result);
-  bool table_errors = std::ranges::any_of(
-      result.tables, [](const engine::TableResult& table) { return table.phase == engine::TablePhase::kError; });
-  return table_errors ? base::facts_of(ErrorKind::kTableErrors).exit_code : 0;
+  refuse_suspended(result);
+  return 0;
 }
 
 }  // namespace

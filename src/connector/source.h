@@ -46,7 +46,8 @@ class SourceCatalog {
   virtual model::TableVersionPtr describe(const model::TableName& table, std::stop_token stop) = 0;
 };
 
-// A half-open range of a table's key in key order, as connector text; an empty bound is open.
+// A half-open range of a table's key in key order. A bound has the source's own literal of each key column, or of the
+// first few; an empty bound is open.
 struct KeyRange {
   std::vector<std::string> from;
   std::vector<std::string> to;
@@ -55,10 +56,10 @@ struct KeyRange {
 struct UnloadRequest {
   model::TableName table;
   std::optional<KeyRange> range;         // Only these rows; all where absent.
-  std::int64_t batch_bytes_max = 0;      // A batch ends when its rows hold this many bytes; at least one row.
-  std::int64_t batch_rows_max = 0;       // … or this many rows.
+  std::int64_t batch_bytes_max = 0;      // A batch ends when its rows hold this many bytes; at least one row; 0 = no bound.
+  std::int64_t batch_rows_max = 0;       // … or this many rows; 0 = no bound.
   bool want_mark = true;                 // False for a load that no capture follows.
-  std::chrono::seconds lock_timeout{0};  // How long to wait for the table's lock in all; 0 = until stop.
+  std::chrono::seconds lock_timeout{0};// How long to wait for the table's lock in all, then Error(kSourceTable); 0 = until stop.
 };
 
 // Reads one slice of a table. Used by one thread at a time.
@@ -105,7 +106,9 @@ struct CaptureScope {
   std::vector<model::TableName> tables;
   // Whether a table that appears later belongs to the scope. Thread-safe.
   std::function<bool(const model::TableName&)> selects;
-  // The stream starts at this native position or checkpoint text instead of now; empty = now.
+  // The stream starts at this position, in the source's own form (StreamPosition::text()) or DMS's checkpoint form of
+  // it, instead of now; empty = now. Error(kDocumentInvalid) for other text, Error(kSourceSlotLost) where the log is
+  // not kept from there.
   std::string start_position;
   // How long open transactions may hold up the start before Error(kSourceTimeout) names them.
   std::chrono::seconds transaction_consistency_timeout{600};
@@ -126,7 +129,8 @@ class SourceCapture {
 
   // Makes on the source what the capture needs, in an order that loses nothing, and makes the source keep its
   // log from the returned position on. May be repeated after a crash half-way: what an earlier call of the same
-  // task left is taken over or made again. Every transaction that commits after `position` will be yielded.
+  // task left is taken over or made again; the new position may be later, and the earlier one is void. Every
+  // transaction that commits after `position` will be yielded.
   virtual CaptureStart prepare(const CaptureScope& scope, std::stop_token stop) = 0;
 
   // Compares the source with a stored checkpoint: identity, what prepare() made, and that the log from
@@ -135,7 +139,7 @@ class SourceCapture {
   virtual void verify(const CaptureScope& scope, const model::Checkpoint& checkpoint, std::stop_token stop) = 0;
 
   // Where the log ends now: every transaction whose commit was durable before the call commits at or before it, and
-  // the stream's heartbeats come to pass it although nothing else happens. May be called before start().
+  // the stream's heartbeats come to be at or after it although nothing else happens. May be called before start().
   virtual model::StreamPosition current_position(std::stop_token stop) = 0;
 
   // Lines for a person: what this task made on the source ("replication slot ferry_x_1").
@@ -148,7 +152,8 @@ class SourceCapture {
   // Appends the next changes to `batch`, in log order: it returns when `batch` holds `bytes_max`, when nothing
   // more is at hand and `batch` is not empty, or when `wait` has passed. A transaction's changes stand between
   // its kBegin and its kCommit or kRollback, possibly over many batches; two transactions may interleave. An
-  // idle source yields kHeartbeat now and then, whose resume_position says how far the log was empty of changes.
+  // idle source yields kHeartbeat now and then: id 0, no commit_position, and a resume_position up to which nothing
+  // is missing; it may repeat.
   // Changes of tables outside the scope may be yielded.
   virtual void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
                     std::stop_token stop) = 0;
@@ -183,7 +188,8 @@ class SourceLookup {
   virtual std::optional<std::vector<model::Cell>> find(const Wanted& wanted, std::stop_token stop) = 0;
 };
 
-// One source endpoint of one task. Opening it makes no connection. The roles may be used at the same time by
+// One source endpoint of one task. Opening it makes no connection. Roles live no longer than the Source, and what a role
+// hands out no longer than the role; marks and table versions outlive all. The roles may be used at the same time by
 // different threads; each keeps its own connections.
 class Source {
  public:

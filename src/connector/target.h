@@ -16,7 +16,8 @@
 #include "model/row_error.h"
 #include "model/transaction.h"
 
-// The seams of a target. Failure is a base::Error as in source.h. Tables are named as they are to be called on the
+// The seams of a target. Failure is a base::Error as in source.h; a target that does not answer is given up after a
+// deadline of the connector's own, with Error(kTargetUnreachable). Tables are named as they are to be called on the
 // target: names and columns come already transformed.
 namespace ferry::connector {
 
@@ -56,8 +57,8 @@ class TargetTables {
   // Throws what prepare() would throw, and changes nothing. Called for every table before the first is prepared.
   virtual void check(const PrepareRequest& request) = 0;
 
-  // Makes the table's place ready for a load. What earlier loads of this task wrote there goes, unless mode is
-  // kDoNothing; repeating it changes nothing.
+  // Makes the table's place ready for a load. What this task wrote there earlier, loads and changes, goes, unless mode
+  // is kDoNothing; repeating it changes nothing.
   virtual void prepare(const PrepareRequest& request) = 0;
 
   // Removes what killed runs of this task left half-written for the table; finished things stay. Called at each
@@ -98,12 +99,14 @@ class TargetApply {
  public:
   virtual ~TargetApply() = default;
 
-  // The checkpoint the target itself holds, if it does: it wins over the local one. Finishes what a killed run
+  // The checkpoint the target itself holds, if it does: it wins over the local one where it is of the same stream and
+  // not before it. Finishes what a killed run
   // left half-done as far as that needs no new changes. `local` is the task's stored checkpoint.
   virtual std::optional<model::Checkpoint> recover(const model::Checkpoint& local) = 0;
 
   // Takes one transaction: rows and table changes in order, all of it. `after` is the checkpoint that holds when
-  // the transaction and everything before it is durable. Accepted does not mean durable: durable() tells.
+  // the transaction and everything before it is durable. Accepted does not mean durable: durable() tells. `errors` is
+  // used during the call only.
   virtual void apply(model::Transaction& transaction, const model::Checkpoint& after,
                      model::RowErrorSink& errors) = 0;
 
@@ -114,7 +117,7 @@ class TargetApply {
   virtual void tick() = 0;
   virtual std::chrono::milliseconds tick_interval() const = 0;
 
-  // Makes everything accepted durable.
+  // Makes everything accepted durable, but for what belongs to an object whose stored cut is not reached yet.
   virtual void flush() = 0;
 
   // The newest checkpoint up to which everything is durable; the one the stream started from if nothing is.

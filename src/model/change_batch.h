@@ -21,7 +21,7 @@ enum class ChangeKind : std::uint8_t {
   kDrop,          // The table is gone.
   kBegin,
   kCommit,      // Carries the TransactionStamp.
-  kRollback,    // All of the transaction, or of the subtransaction named by `subtransaction`.
+  kRollback,    // All of the transaction, or of the subtransaction named by `subtransaction`; each nested one has its own.
   kHeartbeat,   // Nothing happened up to the stamp's resume position.
 };
 

@@ -38,7 +38,7 @@ struct Column {
 
 // How the source's log names the row that an UPDATE or DELETE changes.
 enum class RowIdentity : std::uint8_t {
-  kKey,      // By the columns of `key`; the before image of a DELETE holds at least them.
+  kKey,      // By `key`; the before image of a DELETE, and of an UPDATE that changes the key, holds at least its columns.
   kFullRow,  // By the whole old row (PostgreSQL: REPLICA IDENTITY FULL); there may be equal rows.
   kNone,     // Not at all: only inserts are captured.
 };

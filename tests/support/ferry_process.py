@@ -116,11 +116,15 @@ class FerryProcess:
             self._process.kill()
             self._reap(0)
 
-    def stop(self) -> None:
-        """SIGTERM: Ferry writes what it has captured and exits with 0."""
+    def send_stop(self) -> None:
+        """SIGTERM, and no waiting for what Ferry does about it."""
         self.require_running()
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """SIGTERM: Ferry writes what it has captured and exits with 0."""
+        self.send_stop()
         if not self.wait(STOP_DEADLINE_S):
             raise FerryError(f"ferry did not stop within {STOP_DEADLINE_S} s; the end of its log:\n{self.log_end()}")
         if self.exit_code != 0:

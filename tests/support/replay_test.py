@@ -64,7 +64,7 @@ class Folder:
         return output.getvalue().encode()
 
     def _parquet(self, names: list[str], rows: list[Row]) -> bytes:
-        types = [pa.int32() if name == "id" else pa.string() for name in names]
+        types = [pa.int32() if name in ("id", "number", "gone") else pa.string() for name in names]
         columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(types)]
         output = io.BytesIO()
         pyarrow.parquet.write_table(pa.table(columns, names=names), output)
@@ -74,6 +74,11 @@ class Folder:
         path = self.path / f"{stem}.{self.layout.format}"
         path.write_bytes(self._csv(rows) if self.layout.format == "csv" else self._parquet(names, rows))
         return path
+
+    def write_named(self, stem: str, names: list[str], rows: list[Row]) -> None:
+        """A file of just these columns, with their names in it."""
+        header: list[Row] = [tuple(names)] if self.layout.format == "csv" else []
+        self._write(stem, names, header + rows)
 
     def load(self, number: int, rows: list[Row]) -> Path:
         return self._write(f"LOAD{number:08X}", ["id", "name", "city"], rows)
@@ -416,6 +421,44 @@ CSV_ROWS = (
     "2" + ",\\N" * 19 + "\n"
     "3,0,-1,-0.001,-0.2500,100.000000,-0.00000000e+00,+4.9406564584124654e-324,false,0001-01-01,23:59:59.999,"
     "1987-06-17 00:00:00.000,1969-12-31 23:59:59.000000,,,,,ffffffff-ffff-ffff-ffff-ffffffffffff,[],0.0000\n")
+
+
+class ColumnsThatChange(FolderTest):
+    """A table that was altered between its files; it has id, name and city now."""
+
+    FINAL = [(1, "a", None), (2, "b", "Rome"), (3, "c", "Oslo")]
+
+    def files(self, layout: Layout, change_names: list[str]) -> Folder:
+        folder = self.folder(layout)
+        folder.write_named("LOAD00000001", ["id", "name"], [(1, "a"), (2, "b")])
+        folder.write_named("20240102-030405001", change_names, [("U", 2, 77, "b", "Rome")])
+        folder.write_named("20240102-030405002", ["Op", "id", "name", "city"], [("I", 3, "c", "Oslo")])
+        return folder
+
+    def layouts(self, *, columns_change: bool) -> list[Layout]:
+        return [Layout(format=format, null_marker="\\N", header=format == "csv", columns_change=columns_change)
+                for format in ("csv", "parquet")]
+
+    def test_added_columns_are_null_before_and_dropped_ones_are_left_out(self) -> None:
+        for layout in self.layouts(columns_change=True):
+            with self.subTest(layout.format):
+                found = self.replay(self.files(layout, ["Op", "id", "gone", "name", "city"]))
+                self.assertEqual(found.digest, digest_of(self.FINAL))
+
+    def test_columns_in_another_order_are_wrong(self) -> None:
+        for layout in self.layouts(columns_change=True):
+            with self.subTest(layout.format), self.assertRaisesRegex(FilesError, "cannot have been"):
+                self.replay(self.files(layout, ["Op", "id", "gone", "city", "name"]))
+
+    def test_a_missing_key_is_wrong(self) -> None:
+        for layout in self.layouts(columns_change=True):
+            with self.subTest(layout.format), self.assertRaisesRegex(FilesError, "cannot have been"):
+                self.replay(self.files(layout, ["Op", "number", "gone", "name", "city"]))
+
+    def test_is_an_error_where_nobody_altered_the_table(self) -> None:
+        for layout in self.layouts(columns_change=False):
+            with self.subTest(layout.format), self.assertRaises(FilesError):
+                self.replay(self.files(layout, ["Op", "id", "gone", "name", "city"]))
 
 
 class AgainstServer(unittest.TestCase):

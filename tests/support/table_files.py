@@ -12,7 +12,9 @@ of the columns that identify the row, `high` and `low` the halves of the MD5 of 
 """
 from __future__ import annotations
 
+import csv
 import datetime
+import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +48,9 @@ class Layout:
     header: bool = False  # AddColumnName
     operation_in_load: bool = False  # IncludeOpForFullLoad
     timestamp_column: str = ""  # TimestampColumnName
+    # The table was altered meanwhile: a file may lack columns that were added later, which then are NULL, and have
+    # others that were dropped since, which then are nobody's.
+    columns_change: bool = False
 
     @property
     def empty_is_null(self) -> bool:
@@ -141,10 +146,13 @@ def create_row_tables(database: duckdb.DuckDBPyConnection) -> None:
         "version BIGINT)")
 
 
-def file_text(columns: tuple[Column, ...], layout: Layout) -> str:
-    """Returns the DuckDB expression of the canonical text of some columns of a file."""
+def file_text(columns: tuple[Column, ...], layout: Layout, present: frozenset[str]) -> str:
+    """Returns the DuckDB expression of the canonical text of some columns of a file; those not present are NULL."""
     values = []
     for column in columns:
+        if column.name not in present:
+            values.append("NULL")
+            continue
         form = column.form.csv if layout.format == "csv" else column.form.parquet
         value = form.format(quoted(column.name))
         if layout.empty_is_null and column.type_name in TEXT_TYPES:
@@ -156,6 +164,19 @@ def file_text(columns: tuple[Column, ...], layout: Layout) -> str:
 def check_names(path: Path, found: list[str], expected: list[str]) -> None:
     if found != expected:
         raise FilesError(f"{path}: has the columns {', '.join(found)} instead of {', '.join(expected)}")
+
+
+def check_names_after_changes(path: Path, found: list[str], expected: list[str], required: set[str]) -> None:
+    """Columns that file and table have in common stand in the table's order, and no required one is missing."""
+    in_common = [name for name in found if name in expected]
+    if in_common != [name for name in expected if name in found] or not required <= set(found):
+        raise FilesError(f"{path}: has the columns {', '.join(found)}, which {', '.join(expected)} cannot have been")
+
+
+def csv_header(path: Path, layout: Layout) -> list[str]:
+    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
+    with opened as file:
+        return next(csv.reader(file, delimiter=layout.delimiter))
 
 
 def numbered_csv_batches(path: Path, names: list[str], layout: Layout) -> Iterator[pa.RecordBatch]:
@@ -193,28 +214,41 @@ class TableReader:
         self._database = database
         self._table = table
         self._layout = layout
-        self._key = file_text(table.identifying_columns, layout)
-        self._row = file_text(table.columns, layout)
         has_version = any(column.name == version_column for column in table.columns)
         self._version = f"CAST({quoted(version_column)} AS BIGINT)" if has_version else "NULL"
 
-    def _relation(self, path: Path, names: list[str]) -> str:
-        """Checks that the file is one of ours and returns how a query names its rows."""
+    def _names(self, path: Path, expected: list[str]) -> list[str]:
+        """The file's columns, checked."""
+        if self._layout.format == "csv" and not self._layout.columns_change:
+            return expected  # Checked where the file is read, as far as that is possible.
+        found = (csv_header(path, self._layout) if self._layout.format == "csv"
+                 else pyarrow.parquet.read_schema(path).names)
+        if self._layout.columns_change:
+            required = {*expected} - {column.name for column in self._table.columns} | {*self._table.key}
+            check_names_after_changes(path, found, expected, required)
+        else:
+            check_names(path, found, expected)
+        return found
+
+    def _relation(self, path: Path, expected: list[str]) -> tuple[str, str, str]:
+        """Checks that the file is one of ours and returns how a query names its rows, a row's key and a row's text."""
         if path.stat().st_size == 0:
             raise FilesError(f"{path}: is empty")
+        names = self._names(path, expected)
+        key, row = (file_text(columns, self._layout, frozenset(names))
+                    for columns in (self._table.identifying_columns, self._table.columns))
         if self._layout.format == "csv":
             self._database.register("csv_file", open_csv(path, names, self._layout))
-            return "csv_file"
-        check_names(path, pyarrow.parquet.read_schema(path).names, names)
-        return "read_parquet('{}', file_row_number = true)".format(str(path).replace("'", "''"))
+            return "csv_file", key, row
+        return "read_parquet('{}', file_row_number = true)".format(str(path).replace("'", "''")), key, row
 
     def _insert(self, path: Path, number: int, target: str, operation: str, names: list[str]) -> None:
-        relation = self._relation(path, names)
+        relation, key, text = self._relation(path, names)
         rows = self._database.execute(
             f"INSERT INTO {target} SELECT file, row, {operation} key, "
             "('0x' || left(hash, 16))::UBIGINT, ('0x' || right(hash, 16))::UBIGINT, version "
-            f"FROM (SELECT {number} AS file, file_row_number AS row, {operation} {self._key} AS key, "
-            f"md5({self._row}) AS hash, {self._version} AS version FROM {relation})").fetchall()
+            f"FROM (SELECT {number} AS file, file_row_number AS row, {operation} {key} AS key, "
+            f"md5({text}) AS hash, {self._version} AS version FROM {relation})").fetchall()
         if rows[0][0] == 0:
             raise FilesError(f"{path}: has no rows")
 
@@ -235,12 +269,14 @@ class TableReader:
 
     def find_rows(self, path: Path, names: list[str], hashes: list[str]) -> list[tuple[str, str]]:
         """Returns MD5 and canonical text of those rows of a file whose MD5 is one of `hashes`."""
+        relation, _, text = self._relation(path, names)
         return self._database.execute(
-            f"SELECT DISTINCT hash, text FROM (SELECT md5({self._row}) AS hash, {self._row} AS text "
-            f"FROM {self._relation(path, names)}) WHERE hash IN (SELECT unnest(?))", [hashes]).fetchall()
+            f"SELECT DISTINCT hash, text FROM (SELECT md5({text}) AS hash, {text} AS text "
+            f"FROM {relation}) WHERE hash IN (SELECT unnest(?))", [hashes]).fetchall()
 
     def _require(self, path: Path, names: list[str], wrong: str, what: str) -> None:
-        query = f"SELECT count(*), min(file_row_number) FROM {self._relation(path, names)} WHERE {wrong}"
+        relation, _, _ = self._relation(path, names)
+        query = f"SELECT count(*), min(file_row_number) FROM {relation} WHERE {wrong}"
         count, first = self._database.execute(query).fetchall()[0]
         if count:
             raise FilesError(f"{path}: row {first} is {what} ({count} such rows)")

@@ -36,7 +36,7 @@ using std::chrono::milliseconds;
 using Images = ChangeBatch::Images;
 
 // The names under which the task's notes keep what a restart must know.
-constexpr std::string_view kNoteSlot = "postgres.slot_created";
+constexpr std::string_view kNotePublications = "postgres.publications_created";
 constexpr std::string_view kNoteReader = "postgres.walsender";
 
 constexpr milliseconds kStatusIntervalMax{10'000};
@@ -179,6 +179,27 @@ SlotFacts PostgresCapture::checked_slot(std::stop_token stop) {
   return *slot;
 }
 
+bool PostgresCapture::publications_are_ours() const {
+  return notes_.get(kNotePublications) == publications_.full;
+}
+
+// Those that stand there without a note of ours are somebody else's, and stay.
+void PostgresCapture::prepare_publications(const CaptureScope& scope, std::stop_token stop) {
+  Connection& connection = control(stop);
+  if (!publications_are_ours() && publications_exist(connection, publications_, stop)) {
+    complete_publications(connection, publications_, scope.tables, stop);
+    return;
+  }
+  // Noted before: a crash in between must not make them somebody else's.
+  notes_.set(kNotePublications, publications_.full);
+  try {
+    make_publications(connection, publications_, scope.tables, stop);
+  } catch (const Error& error) {
+    if (error.vendor_code() == sqlstate::kInsufficientPrivilege) notes_.set(kNotePublications, "");
+    throw;
+  }
+}
+
 Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_token stop) {
   SlotFacts slot = checked_slot(stop);
   release_slot(control(stop), slot_name_, own_reader(), stop);
@@ -193,7 +214,7 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
   // Decoding looks the publications up as of each place in the log. So they must have been there at the
   // start; those made now can serve a start from now on.
   if (!publications_exist(control(stop), publications_, stop)) {
-    make_publications(control(stop), publications_, scope.tables, stop);
+    prepare_publications(scope, stop);
     Lsn made =
         parse_lsn(
             control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop).text(0, 0))
@@ -226,15 +247,16 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
     release_slot(connection, slot_name_, own_reader(), stop);
     drop_slot(connection, slot_name_, stop);
   }
-  make_publications(connection, publications_, scope.tables, stop);
-  notes_.set(kNoteSlot, slot_name_);
+  prepare_publications(scope, stop);
   std::string application = fmt::format("{}-{}", application_name_, nonce());
-  return create_slot(settings_, connection,
-                     {.name = slot_name_,
-                      .plugin = kPgoutput,
-                      .application_name = std::move(application),
-                      .transaction_timeout = scope.transaction_consistency_timeout},
-                     stop);
+  return create_slot(
+      settings_, connection,
+      {.name = slot_name_,
+       .plugin = kPgoutput,
+       .application_name = std::move(application),
+       .transaction_timeout = scope.transaction_consistency_timeout,
+       .connected = [this](const SlotReader& reader) { notes_.set(kNoteReader, reader.to_text()); }},
+      stop);
 }
 
 CaptureStart PostgresCapture::prepare(const CaptureScope& scope, std::stop_token stop) {
@@ -272,7 +294,8 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
 StreamPosition PostgresCapture::current_position(std::stop_token stop) {
   // The WAL sender sends what is flushed, and a commit returns when it is.
   Result end = control(stop).run(
-      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END",
+      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() "
+      "END",
       "ask for the log's end", stop);
   return position_of(parse_lsn(end.text(0, 0)).value_or(Lsn{0}));
 }
@@ -280,7 +303,7 @@ StreamPosition PostgresCapture::current_position(std::stop_token stop) {
 std::vector<std::string> PostgresCapture::created() const {
   std::vector<std::string> lines;
   if (slot_is_ours() && !slot_name_.empty()) lines.push_back("replication slot " + slot_name_);
-  if (publications_.full.empty()) return lines;
+  if (!publications_are_ours()) return lines;
   lines.push_back("publication " + publications_.full);
   lines.push_back("publication " + publications_.inserts);
   return lines;
@@ -295,6 +318,7 @@ std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::
     release_slot(control(stop), slot_name_, own_reader(), stop);
     if (drop_slot(control(stop), slot_name_, stop)) removed.push_back("replication slot " + slot_name_);
   }
+  if (!publications_are_ours()) return removed;
   for (const std::string& name : drop_publications(control(stop), publications_, stop)) {
     removed.push_back("publication " + name);
   }

@@ -51,6 +51,8 @@ class PostgresCapture final : public connector::SourceCapture {
   bool slot_is_ours() const { return settings_.slot_name.empty(); }
   model::StreamIdentity identity(std::stop_token stop);
   SlotFacts checked_slot(std::stop_token stop);
+  bool publications_are_ours() const;
+  void prepare_publications(const connector::CaptureScope& scope, std::stop_token stop);
   Lsn prepare_users_slot(const connector::CaptureScope& scope, std::stop_token stop);
   Lsn prepare_own_slot(const connector::CaptureScope& scope, std::stop_token stop);
   std::optional<SlotReader> own_reader() const;

@@ -368,6 +368,49 @@ TEST_P(CaptureTest, RefusesASlotThatSomebodyElseReadsAndEndsItsOwnFormerReader) 
   EXPECT_TRUE(stream.next());
 }
 
+TEST_P(CaptureTest, EndsASlotsCreationThatItsCrashLeftWaiting) {
+  server_.sql("CREATE TABLE t (a int)");
+  auto settings = read_settings(endpoint_at(server_.port()));
+  Connection open(settings, ConnectionPurpose::kOrdinary, "open", {});
+  open.run("BEGIN; INSERT INTO public.t VALUES (1)", "write", {});
+  auto scope = scope_of("capture", {{"public", "t"}});
+  scope.transaction_consistency_timeout = seconds(1);
+  std::string database = server_.value("SELECT oid FROM pg_database WHERE datname = 'postgres'");
+  // The connection of a process that is gone: nobody answers for it any more, but the server still waits.
+  Connection crashed(settings, ConnectionPurpose::kReplication, "ferry-capture-crashed", {});
+  crashed.send(
+      {.sql = "CREATE_REPLICATION_SLOT ferry_capture_" + database + " LOGICAL pgoutput NOEXPORT_SNAPSHOT",
+       .doing = "make a slot"});
+  while (server_.value("SELECT count(*) FROM pg_replication_slots WHERE active") == "0") {
+  }
+  notes_.set("postgres.walsender", std::to_string(crashed.backend_pid()) + " ferry-capture-crashed");
+  capture_ = source_->capture(notes_);
+  EXPECT_EQ(error_of([&] { capture_->prepare(scope, {}); }).first, ErrorKind::kSourceTimeout);
+  open.run("COMMIT", "commit", {});
+
+  Collector& stream = start({{"public", "t"}});
+  server_.sql("INSERT INTO t VALUES (2)");
+  EXPECT_TRUE(stream.next());
+}
+
+TEST_P(CaptureTest, UsesPublicationsThatAnAdministratorMade) {
+  server_.sql(
+      "CREATE ROLE reader LOGIN REPLICATION PASSWORD 'secret'; CREATE TABLE t (a int PRIMARY KEY);"
+      "GRANT SELECT ON t TO reader");
+  auto source = source_at(endpoint_at(server_.port(), "reader"));
+  auto scope = scope_of("capture", {{"public", "t"}});
+  auto refused = error_of([&] { source->capture(notes_)->prepare(scope, {}); });
+  EXPECT_EQ(refused.first, ErrorKind::kSourcePrivilege) << refused.second;
+
+  server_.sql("CREATE PUBLICATION ferry_capture_full FOR TABLE t; CREATE PUBLICATION ferry_capture_ins");
+  capture_ = source->capture(notes_);
+  auto start = capture_->prepare(scope, {});
+  capture_->start(start.position, {});
+  server_.sql("INSERT INTO t VALUES (1)");
+  Collector stream(*capture_);
+  EXPECT_TRUE(stream.next());
+}
+
 TEST_P(CaptureTest, MakesEverythingAnewAfterACrashAndCleansUp) {
   server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
   for (int i = 0; i < 3; ++i) {
@@ -434,8 +477,9 @@ TEST_P(CaptureTest, StartsAtAPositionOfTheUsersSlot) {
   ASSERT_TRUE(transaction);
   EXPECT_EQ(int_of(transaction->changes.back().after[0]), 2);
   capture.reset();
-  EXPECT_EQ(source->capture(notes_)->clean(scope, {}).size(), 2U);
+  EXPECT_EQ(source->capture(notes_)->clean(scope, {}).size(), 0U);
   EXPECT_EQ(server_.value("SELECT slot_name FROM pg_replication_slots"), "mine");
+  EXPECT_EQ(server_.value("SELECT count(*) FROM pg_publication"), "2");
 
   endpoint.settings["slotname"].value = "missing";
   EXPECT_EQ(error_of([&] { source_at(endpoint)->capture(notes_)->prepare(scope, {}); }).first,

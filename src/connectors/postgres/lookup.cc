@@ -57,6 +57,7 @@ void PostgresLookup::prepare(const Wanted& wanted, std::stop_token stop) {
 }
 
 std::optional<std::vector<Cell>> PostgresLookup::find(const Wanted& wanted, std::stop_token stop) {
+  if (wanted.key.empty()) return std::nullopt;
   connect(stop);
   prepare(wanted, stop);
 

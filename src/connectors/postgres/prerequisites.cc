@@ -109,16 +109,18 @@ Prerequisite check_replication_right(Connection& connection, std::stop_token sto
   return right;
 }
 
-// Publications are made in the database, by the owner of their tables.
+// Publications are made in the database, by the owner of their tables, unless an administrator made them.
 Prerequisite check_publication_right(Connection& connection, std::stop_token stop) {
   bool granted = connection
-                     .run("SELECT has_database_privilege(current_database(), 'CREATE')",
-                          "ask for the user's rights", stop)
+                     .run(
+                         "SELECT has_database_privilege(current_database(), 'CREATE') "
+                         "OR EXISTS (SELECT 1 FROM pg_publication WHERE pubname LIKE 'ferry\\_%')",
+                         "ask for the user's rights", stop)
                      .boolean(0, 0);
-  Prerequisite right =
-      found("CREATE on the database", granted, granted ? "granted" : "missing",
-            "Grant the source user CREATE on the database and make it the owner of the tables, so that "
-            "publications can be made.");
+  Prerequisite right = found("CREATE on the database", granted, granted ? "granted" : "missing",
+                             "Grant the source user CREATE on the database and make it the owner of the "
+                             "tables, so that publications can "
+                             "be made.");
   right.kind = ErrorKind::kSourcePrivilege;
   return right;
 }

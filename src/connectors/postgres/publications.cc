@@ -63,19 +63,19 @@ Lists sort_tables(Connection& connection, const PublicationNames& names, const s
 
 enum class Publishes { kAll, kInserts };
 
-void make(Connection& connection, const std::string& name, const std::vector<TableName>& tables,
-          Publishes publishes, std::stop_token stop) {
+std::string create_statement(const Connection& connection, const std::string& name,
+                             const std::vector<TableName>& tables, Publishes publishes) {
   int major = connection.server_major();
   std::string list;
   // ONLY: the children of an inheritance parent are tables of their own.
-  for (const TableName& table : tables)
+  for (const TableName& table : tables) {
     list += (list.empty() ? " FOR TABLE ONLY " : ", ONLY ") + quote_table(table);
+  }
   std::string operations = publishes == Publishes::kAll ? "insert, update, delete" : "insert";
   if (major >= 11) operations += ", truncate";
   std::string options = fmt::format("publish = '{}'", operations);
   if (major >= 18) options += ", publish_generated_columns = stored";
-  connection.run(fmt::format("CREATE PUBLICATION {}{} WITH ({})", quote_identifier(name), list, options),
-                 fmt::format("make the publication {}", name), stop);
+  return fmt::format("CREATE PUBLICATION {}{} WITH ({});", quote_identifier(name), list, options);
 }
 
 }  // namespace
@@ -88,8 +88,21 @@ void make_publications(Connection& connection, const PublicationNames& names,
                        const std::vector<TableName>& tables, std::stop_token stop) {
   drop_publications(connection, names, stop);
   Lists lists = sort_tables(connection, names, tables, stop);
-  make(connection, names.full, lists.full, Publishes::kAll, stop);
-  make(connection, names.inserts, lists.inserts, Publishes::kInserts, stop);
+  connection.run(create_statement(connection, names.full, lists.full, Publishes::kAll) +
+                     create_statement(connection, names.inserts, lists.inserts, Publishes::kInserts),
+                 fmt::format("make the publications {} and {}", names.full, names.inserts), stop);
+}
+
+void complete_publications(Connection& connection, const PublicationNames& names,
+                           const std::vector<TableName>& tables, std::stop_token stop) {
+  base::log_info(base::kSourceCapture, "the publications {} and {} were there before and are used",
+                 names.full, names.inserts);
+  std::set<TableName> wanted(tables.begin(), tables.end());
+  for (const PublishedTable& table : list_published(connection, names, stop)) {
+    if (!wanted.contains(table.name) || !table.permanent || table.in == table.belongs_in()) continue;
+    while (!publish_table(connection, names, table, stop)) {
+    }
+  }
 }
 
 std::vector<PublishedTable> list_published(Connection& connection, const PublicationNames& names,

@@ -21,10 +21,15 @@ struct PublicationNames {
 
 PublicationNames publication_names(std::string_view task_name);
 
-// Drops what an earlier call left and makes both anew, each in a transaction of its own. A slot that is to
-// use them must be made afterwards: the log before a publication knows nothing of it.
+// Drops what an earlier call left and makes both anew, the two in one transaction. A slot that is to use them
+// must be made afterwards: the log before a publication knows nothing of it.
 void make_publications(Connection& connection, const PublicationNames& names,
                        const std::vector<model::TableName>& tables, std::stop_token stop);
+
+// For publications that somebody else made under these names: puts those of the tables into them that are
+// missing.
+void complete_publications(Connection& connection, const PublicationNames& names,
+                           const std::vector<model::TableName>& tables, std::stop_token stop);
 
 // A table of the database as the publications see it.
 struct PublishedTable {

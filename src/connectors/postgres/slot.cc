@@ -148,6 +148,7 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
   {
     Connection walsender(settings, ConnectionPurpose::kReplication, slot.application_name, stop);
     Statement create{.sql = create_command(walsender, slot), .doing = doing};
+    slot.connected({.pid = walsender.backend_pid(), .application_name = slot.application_name});
     walsender.send(create);
     try {
       while (!timed_out) {

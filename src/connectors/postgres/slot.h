@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -49,8 +50,10 @@ struct NewSlot {
   std::string name;
   std::string_view plugin;
   std::string application_name;
-  std::chrono::seconds transaction_timeout{
-      0};  // How long open transactions may hold the slot up; 0 = until stop.
+  // How long open transactions may hold the slot up; 0 = until stop.
+  std::chrono::seconds transaction_timeout{0};
+  // Told of the connection before it makes the slot: the server may go on making it after a crash of ours.
+  std::function<void(const SlotReader&)> connected;
 };
 
 // Makes the slot and returns its first position: every transaction that commits from there on will be sent.

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "connector/source.h"
+#include "tests/conformance/suite_rows.h"
+
+namespace ferry::conformance {
+
+inline constexpr std::chrono::milliseconds kDeadline{30000};
+
+// A change as the suite looks at it.
+struct SeenChange {
+  model::ChangeKind kind;
+  std::uint64_t subtransaction;
+  model::TableVersionPtr table;
+  std::optional<SuiteRow> before;
+  std::optional<SuiteRow> after;
+  std::vector<std::string> after_cells;  // In text; empty without an after image.
+};
+
+struct SeenTransaction {
+  model::TransactionStamp stamp;
+  std::vector<SeenChange> changes;
+
+  // Only those of one table.
+  std::vector<SeenChange> of(const model::TableName& table) const;
+};
+
+// Puts a capture's changes together to transactions, and fails the test where the stream breaks its rules:
+// changes outside a transaction, a commit that does not come after the one before, cells that do not fit.
+class SourceStream {
+ public:
+  explicit SourceStream(connector::SourceCapture& capture, std::size_t bytes_max = 1 << 20)
+      : capture_(capture), bytes_max_(bytes_max) {}
+
+  // Calls next() until `done`; false when the deadline passes first.
+  bool read_until(const std::function<bool()>& done, std::chrono::milliseconds deadline = kDeadline);
+  // … until a committed transaction has inserted the row.
+  bool read_until_row(const model::TableName& table, const SuiteRow& row);
+  void read_once(std::chrono::milliseconds wait);
+
+  const std::vector<SeenTransaction>& committed() const { return committed_; }
+  // Committed ones that change the table.
+  std::vector<SeenTransaction> committed_of(const model::TableName& table) const;
+  const std::vector<model::TransactionStamp>& heartbeats() const { return heartbeats_; }
+  // The greatest resume position seen so far.
+  const model::StreamPosition& resume() const { return resume_; }
+  std::size_t batches() const { return batches_; }
+
+ private:
+  void take(const model::Change& change);
+  void take_change(const model::Change& change);
+  void roll_back(const model::Change& change);
+
+  connector::SourceCapture& capture_;
+  std::size_t bytes_max_;
+  std::map<std::uint64_t, std::vector<SeenChange>> open_;
+  std::vector<SeenTransaction> committed_;
+  std::vector<model::TransactionStamp> heartbeats_;
+  model::StreamPosition resume_;
+  std::size_t batches_ = 0;
+};
+
+}  // namespace ferry::conformance
