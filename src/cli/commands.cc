@@ -138,6 +138,10 @@ Task run_task(const RunArguments& arguments) {
   TaskDefinition definition = model::parse_task_document(read_document(arguments.document));
   refuse_what_is_not_done(definition);
   for (const std::string& warning : definition.warnings) base::log_warning(base::kTaskManager, "{}", warning);
+  for (const model::StoredOnlySetting& setting : model::stored_only_settings(definition.settings)) {
+    // A document with every default in it asks for nothing that does not happen anyway.
+    if (!setting.is_default) base::log_warning(base::kTaskManager, "{} has no effect in this version", setting.path);
+  }
   mapping::TableMapping mapping = mapping::TableMapping::parse(
       definition.table_mappings, model::has_cdc(definition.migration_type) ? mapping::Views::kLeftOut
                                                                            : mapping::Views::kLoaded);

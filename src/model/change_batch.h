@@ -40,7 +40,9 @@ struct Cell {
 // One change as a reader sees it: views into the batch, valid as long as that stays where it is.
 struct Change {
   ChangeKind kind = ChangeKind::kHeartbeat;
-  std::uint64_t transaction = 0;     // The source's number of the top-level transaction; 0 outside any.
+  // The source's number of the top-level transaction. 0 for a table change that the source found between
+  // transactions, without a place in the log.
+  std::uint64_t transaction = 0;
   std::uint64_t subtransaction = 0;  // Equal to `transaction` unless the change belongs to a subtransaction.
   const TableVersionPtr* table = nullptr;  // Null for changes of no table.
   const TransactionStamp* stamp = nullptr;  // kCommit and kHeartbeat only.

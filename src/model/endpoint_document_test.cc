@@ -191,9 +191,10 @@ TEST(ExtraConnectionAttributes, RealStringsAreRead) {
   EXPECT_EQ(csv.text("CsvDelimiter"), ",");
   EXPECT_EQ(csv.choice("CannedAclForObjects"), "bucket-owner-full-control");
 
-  auto fourth = s3_with_attributes(
-      "DatePartitionEnabled=true;DatePartitionSequence=YYYYMMDDHH;DatePartitionDelimiter=SLASH");
-  EXPECT_TRUE(SettingReader(fourth.endpoint, EndpointRole::kTarget).boolean("DatePartitionEnabled"));
+  // What this version does not carry out is refused, not ignored.
+  EXPECT_THROW(
+      s3_with_attributes("DatePartitionEnabled=true;DatePartitionSequence=YYYYMMDDHH;DatePartitionDelimiter=SLASH"),
+      base::Error);
 }
 
 TEST(ExtraConnectionAttributes, GrammarIsTolerant) {

@@ -143,7 +143,7 @@ constexpr Setting kSettings[] = {
 
     {kDdlHandling, "HandleSourceTableDropped", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_dropped>}, kImplemented},
     {kDdlHandling, "HandleSourceTableTruncated", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_truncated>}, kImplemented},
-    {kDdlHandling, "HandleSourceTableAltered", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_altered>}, kImplemented},
+    {kDdlHandling, "HandleSourceTableAltered", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_altered>}, kStoredOnly},
 
     {kErrorBehavior, "DataErrorPolicy", Action{at<&S::error_behavior, &Errors::data_error_policy>, kDataActions}, kImplemented},
     {kErrorBehavior, "DataTruncationErrorPolicy", Action{at<&S::error_behavior, &Errors::data_truncation_error_policy>, kDataActions}, kStoredOnly},
@@ -177,7 +177,7 @@ constexpr Setting kSettings[] = {
     {kTuning, "MinTransactionSize", Integer{at<&S::tuning, &Tuning::min_transaction_size>, 0, kCountMax}, kStoredOnly},
     {kTuning, "CommitTimeout", Integer{at<&S::tuning, &Tuning::commit_timeout_s>, 0, kCountMax}, kStoredOnly},
     {kTuning, "MemoryLimitTotal", Integer{at<&S::tuning, &Tuning::memory_limit_total_mb>, 1, kCountMax}, kImplemented},
-    {kTuning, "MemoryKeepTime", Integer{at<&S::tuning, &Tuning::memory_keep_time_s>, 0, kCountMax}, kImplemented},
+    {kTuning, "MemoryKeepTime", Integer{at<&S::tuning, &Tuning::memory_keep_time_s>, 0, kCountMax}, kStoredOnly},
     {kTuning, "StatementCacheSize", Integer{at<&S::tuning, &Tuning::statement_cache_size>, 0, 200}, kStoredOnly},
     {kTuning, "RecoveryTimeout", Integer{at<&S::tuning, &Tuning::recovery_timeout_min>, -1, kCountMax}, kStoredOnly},
 

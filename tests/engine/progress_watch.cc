@@ -19,7 +19,9 @@ class WatchedCapture final : public connector::SourceCapture {
               std::stop_token stop) override {
     inner_->verify(scope, checkpoint, stop);
   }
-  model::StreamPosition current_position(std::stop_token stop) override { return inner_->current_position(stop); }
+  model::StreamPosition current_position(std::stop_token stop) override {
+    return inner_->current_position(stop);
+  }
   std::vector<std::string> created() const override { return inner_->created(); }
   void start(const model::StreamPosition& from, std::stop_token stop) override { inner_->start(from, stop); }
   void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,

@@ -32,18 +32,15 @@ ferry = REPOSITORY / "build" / "ferry"
 
 
 class QuietTable(unittest.TestCase):
-    server: PostgresServer
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.server = PostgresServer(15)
-        cls.addClassCleanup(cls.server.__enter__().__exit__, None, None, None)
-
     def setUp(self) -> None:
+        # A server for each test: slots of other tests would never confirm what this one waits for.
+        self.server = PostgresServer(15)
+        self.server.__enter__()
+        self.addCleanup(self.server.__exit__, None, None, None)
         folder = tempfile.TemporaryDirectory(prefix="quiet-table-")
         self.addCleanup(folder.cleanup)
         self.target, self.state = Path(folder.name) / "files", Path(folder.name) / "state"
-        self.server.sql("DROP TABLE IF EXISTS quiet; CREATE TABLE quiet (id bigserial PRIMARY KEY, note text)")
+        self.server.sql("CREATE TABLE quiet (id bigserial PRIMARY KEY, note text)")
         source = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.server.port}/postgres"
         self.ferry = FerryProcess(
             [ferry, "copy", source, f"file://{self.target}", "--tables", "public.quiet", "--follow",

@@ -104,7 +104,8 @@ class S3TargetApply final : public connector::TargetApply {
       const model::TableName& name = (*change.table)->name;
       TableStream& stream = stream_of(name);
       ChangePoint point{.commit = stamp.commit_position, .ordinal = ordinals_[&stream]++};
-      if (stream.written_through && point <= *stream.written_through) continue;
+      bool outside = stamp.id == 0;  // Outside any transaction: seen when it was looked at, not in the log's order.
+      if (!outside && stream.written_through && point <= *stream.written_through) continue;
       switch (change.kind) {
         case ChangeKind::kInsert:
         case ChangeKind::kUpdate:
@@ -115,7 +116,7 @@ class S3TargetApply final : public connector::TargetApply {
           remove_table(stream, name, request_.remove_on_truncate);
           break;
         case ChangeKind::kDrop:
-          remove_table(stream, name, request_.remove_on_drop);
+          remove_table(stream, name, request_.remove_on_drop && !outside);
           break;
         default:
           break;

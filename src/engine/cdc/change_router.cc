@@ -60,7 +60,7 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
   if (change.table == nullptr) return false;
   Table& table = table_of(*change.table);
   if (!table.carried) return false;
-  if (table.mark) {
+  if (table.mark && stamp.id != 0) {
     Coverage coverage = table.mark->covers(stamp);
     if (coverage == Coverage::kInCopy) return false;
     if (coverage == Coverage::kAlwaysAfter) table.mark.reset();

@@ -64,6 +64,7 @@ class Applier {
         stored_(std::move(from)),
         apply_(context.target.apply(apply_request())) {
     apply_->recover(stored_);
+    accepted_ = stored_;
   }
 
   void take(Sorter& sorter) {
@@ -75,7 +76,8 @@ class Applier {
       }
       model::Transaction& transaction = *std::get<std::unique_ptr<model::Transaction>>(*item);
       std::unique_ptr<model::Transaction> routed = router_.route(transaction);
-      accepted_ = checkpoint_at(transaction.stamp());
+      // A table change outside any transaction moves nothing on.
+      if (transaction.stamp().id != 0) accepted_ = checkpoint_at(transaction.stamp());
       apply_->apply(whole_rows_ ? *completer_.complete(*routed) : *routed, accepted_, context_.row_errors);
       ++transactions_;
       base::failpoint("after_transaction_applied");

@@ -149,6 +149,15 @@ void Sorter::append(std::uint64_t transaction, const std::shared_ptr<const Chang
   memory_bytes_ += size;
 }
 
+// A change of a table outside any transaction is yielded by itself, where it stands among the commits.
+void Sorter::add_outside(const std::shared_ptr<const ChangeBatch>& batch, std::size_t from, std::size_t to) {
+  auto alone = std::make_unique<PendingTransaction>();
+  alone->memory_bytes = static_cast<std::int64_t>(to - from);
+  alone->runs.push_back({.batch = batch, .from = from, .size = to - from, .tables = {}});
+  memory_bytes_ += alone->memory_bytes;
+  ready_.push_back({{}, std::move(alone)});
+}
+
 void Sorter::add(std::shared_ptr<const ChangeBatch> batch) {
   // A run is the longest stretch of one transaction's row and table changes.
   ChangeReader reader(*batch);
@@ -165,6 +174,10 @@ void Sorter::add(std::shared_ptr<const ChangeBatch> batch) {
     if (frame || change.transaction != run_transaction || at - run_from >= kSpillRunBytes) {
       end_run();
       run_transaction = change.transaction;
+    }
+    if (!frame && change.transaction == 0) {
+      add_outside(batch, at, reader.offset());
+      run_from = reader.offset();
     }
     if (!frame) continue;
     run_from = reader.offset();

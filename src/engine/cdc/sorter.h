@@ -48,7 +48,8 @@ class Sorter {
     model::TransactionStamp stamp;
   };
   using Item = std::variant<std::unique_ptr<model::Transaction>, Quiet>;
-  // The next committed transaction or quiet stretch, in commit order. The transaction must be gone before the next
+  // The next committed transaction or quiet stretch, in commit order. A table change outside any transaction comes as a
+  // transaction of its own with an empty stamp. The transaction must be gone before the next
   // call of next() or add().
   std::optional<Item> next();
 
@@ -64,6 +65,7 @@ class Sorter {
   PendingTransaction& open(std::uint64_t transaction);
   void append(std::uint64_t transaction, const std::shared_ptr<const model::ChangeBatch>& batch, std::size_t from,
               std::size_t to);
+  void add_outside(const std::shared_ptr<const model::ChangeBatch>& batch, std::size_t from, std::size_t to);
   void spill_beyond_memory();
   void spill(PendingTransaction& transaction);
 

@@ -137,6 +137,30 @@ TEST_F(SorterTest, KeepsQuietStretchesInOrder) {
   EXPECT_EQ(next(sorter), "quiet:15");
 }
 
+TEST_F(SorterTest, ATableChangeOutsideAnyTransactionComesByItself) {
+  Sorter sorter({.memory_bytes_max = 1 << 20, .spill_folder = folder_});
+  begin(1);
+  insert(1, "a");
+  commit(1, 10);
+  batch_->add_table_change(ChangeKind::kSchemaChange, 0, 0, table_);
+  begin(2);
+  insert(2, "b");
+  commit(2, 20);
+  hand_over(sorter);
+  EXPECT_EQ(next(sorter), "1:a,");
+  std::optional<Sorter::Item> item = sorter.next();
+  ASSERT_TRUE(item);
+  auto& alone = *std::get<std::unique_ptr<model::Transaction>>(*item);
+  EXPECT_EQ(alone.stamp().id, 0U);
+  Change change;
+  ASSERT_TRUE(alone.next(change));
+  EXPECT_EQ(change.kind, ChangeKind::kSchemaChange);
+  EXPECT_FALSE(alone.next(change));
+  item.reset();
+  EXPECT_EQ(next(sorter), "2:b,");
+  EXPECT_EQ(sorter.memory_bytes(), 0);
+}
+
 TEST_F(SorterTest, RefusesAChangeOutsideATransaction) {
   Sorter sorter({.memory_bytes_max = 1 << 20, .spill_folder = folder_});
   insert(7, "a");
