@@ -110,14 +110,16 @@ class BadInput(unittest.TestCase):
         self.commands: list[FerryCommand] = []
 
     def tearDown(self) -> None:
-        for command in self.commands:
-            command.kill()
-        self.doCleanups()  # A squatter leaves its slot.
-        self.assert_password_hidden()
-        if self.server.running:
-            self.wait_for_free_slots()
-            self.server.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            for command in self.commands:
+                command.kill()
+            self.doCleanups()  # A squatter leaves its slot.
+            self.assert_password_hidden()
+            if self.server.running:
+                self.wait_for_free_slots()
+                self.server.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def are_slots_free(self) -> bool:
         return self.server.sql("SELECT count(*) FROM pg_replication_slots WHERE active") == [(0,)]
