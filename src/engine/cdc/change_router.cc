@@ -56,6 +56,21 @@ ChangeRouter::Table& ChangeRouter::table_of(const model::TableVersionPtr& versio
   return at->second;
 }
 
+void ChangeRouter::suspend(const model::TableName& source, Table& table) {
+  table.carried = false;
+  for (TableState& state : context_.state.tables()) {
+    if (state.source != source) continue;
+    suspend_table(context_, std::move(state), context_.row_errors.suspension_reason(table.target));
+    return;
+  }
+}
+
+void ChangeRouter::store_suspensions() {
+  for (auto& [source, table] : tables_) {
+    if (table.carried && context_.row_errors.is_suspended(table.target)) suspend(source, table);
+  }
+}
+
 bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& change) {
   if (change.table == nullptr) return false;
   Table& table = table_of(*change.table);
@@ -66,12 +81,7 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     if (coverage == Coverage::kAlwaysAfter) table.mark.reset();
   }
   if (context_.row_errors.is_suspended(table.target)) {
-    table.carried = false;
-    TableState suspended;
-    for (TableState& state : context_.state.tables()) {
-      if (state.source == (*change.table)->name) suspended = std::move(state);
-    }
-    suspend_table(context_, std::move(suspended), context_.row_errors.suspension_reason(table.target));
+    suspend((*change.table)->name, table);
     return false;
   }
   switch (change.kind) {

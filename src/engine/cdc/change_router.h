@@ -21,6 +21,10 @@ class ChangeRouter {
   // The transaction as the target is to see it. `transaction` and this router must outlive it.
   std::unique_ptr<model::Transaction> route(model::Transaction& transaction);
 
+  // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves past
+  // the row, so that a restart does not go on with the table. Throws as suspend_table().
+  void store_suspensions();
+
   const std::map<model::TableName, TableStatistics>& statistics() const { return statistics_; }
   std::int64_t rows() const { return rows_; }
 
@@ -35,6 +39,7 @@ class ChangeRouter {
     TableStatistics* statistics = nullptr;
   };
   Table& table_of(const model::TableVersionPtr& version);
+  void suspend(const model::TableName& source, Table& table);
   bool wants(const model::TransactionStamp& stamp, const model::Change& change);
 
   const TaskContext& context_;

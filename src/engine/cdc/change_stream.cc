@@ -95,6 +95,7 @@ class Applier {
     Checkpoint durable = apply_->durable();
     if (durable.resume_position <= stored_.resume_position) return;
     checkpoint_due_ = now + kCheckpointInterval;
+    router_.store_suspensions();
     base::failpoint("before_checkpoint_stored");
     context_.state.set_checkpoint(durable);
     base::failpoint("after_checkpoint_stored");
