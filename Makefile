@@ -7,6 +7,8 @@
 PRESET ?= release
 JOBS ?= 2
 TESTS ?=
+# Full size needs 100 GB of disk and an hour.
+SCALE ?= 0.05
 # The PostgreSQL versions that the tests run against.
 POSTGRES ?= 13 14 15 16 17 18
 
@@ -19,7 +21,7 @@ TIDY_FILES ?= ^$(CURDIR)/(src|tests|bench)/
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps deps-check configure build test demo check bench soak mutants format tidy clean
+.PHONY: help deps deps-check configure build test demo check memory soak mutants format tidy clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,8 +57,8 @@ check: deps-check build tidy  ## Formatting, scripts, the map of folders and cla
 	@shellcheck $(SHELL_FILES)
 	@$(PYTHON) tools/check_map.py
 
-bench: deps build  ## Measure Ferry beside its peers
-	@$(PYTHON) bench/run.py --ferry $(FERRY)
+memory: deps build  ## The most memory that huge tables, values and transactions take; SCALE=1 is full size
+	@$(PYTHON) bench/memory.py --ferry $(FERRY) --scale $(SCALE) --format both
 
 soak: deps build  ## Long runs with faults: MINUTES=30, SEED, SOAK_ARGS="--format both"
 	@$(PYTHON) tools/soak.py --ferry $(FERRY) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)

@@ -1,10 +1,23 @@
 #include "model/record_batch.h"
 
 #include <arrow/api.h>
+#include <arrow/memory_pool.h>
+
+#include <cstdlib>
 
 #include "base/error.h"
 
 namespace ferry::model {
+
+arrow::MemoryPool* memory_pool() {
+  static arrow::MemoryPool* const chosen = [] {
+    arrow::MemoryPool* pool = nullptr;
+    if (std::getenv("ARROW_DEFAULT_MEMORY_POOL") == nullptr && arrow::jemalloc_memory_pool(&pool).ok())
+      return pool;
+    return arrow::default_memory_pool();
+  }();
+  return chosen;
+}
 
 std::int64_t row_count(const RecordBatch& batch) { return batch.rows->num_rows(); }
 
@@ -40,7 +53,8 @@ std::shared_ptr<arrow::DataType> arrow_type(const LogicalType& type) {
 std::shared_ptr<arrow::Schema> arrow_schema(const TableVersion& table) {
   arrow::FieldVector fields;
   fields.reserve(table.columns.size());
-  for (const Column& column : table.columns) fields.push_back(arrow::field(column.name, arrow_type(column.type)));
+  for (const Column& column : table.columns)
+    fields.push_back(arrow::field(column.name, arrow_type(column.type)));
   return arrow::schema(std::move(fields));
 }
 

@@ -12,6 +12,7 @@ class RecordBatch;
 class Schema;
 class DataType;
 class Array;
+class MemoryPool;
 }  // namespace arrow
 
 namespace ferry::model {
@@ -32,6 +33,11 @@ struct RecordBatch {
 };
 
 std::int64_t row_count(const RecordBatch& batch);
+
+// Where the memory of batches and of what encodes them comes from: an allocator that gives a huge value's
+// memory back as soon as it is freed, which Arrow's own default does not. ARROW_DEFAULT_MEMORY_POOL decides
+// where it is set (https://arrow.apache.org/docs/cpp/env_vars.html).
+arrow::MemoryPool* memory_pool();
 
 // The canonical Arrow type of a logical type.
 std::shared_ptr<arrow::DataType> arrow_type(const LogicalType& type);

@@ -384,6 +384,7 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
       throw Error(ErrorKind::kSourceConnectionLost, "the server has ended the stream of changes");
     }
     take_message(message, batch, stop);
+    stream_->release_copy();
   }
   send_status(/*even_if_not_due=*/false);
 }

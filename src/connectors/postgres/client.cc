@@ -370,6 +370,8 @@ CopyRead Connection::read_copy(std::string_view& message, milliseconds wait, std
   return CopyRead::kEnd;
 }
 
+void Connection::release_copy() { PQfreemem(std::exchange(copied_, nullptr)); }
+
 void Connection::write_copy(std::string_view message) {
   if (PQputCopyData(connection_, message.data(), static_cast<int>(message.size())) < 0 ||
       PQflush(connection_) < 0) {

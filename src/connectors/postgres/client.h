@@ -92,6 +92,8 @@ class Connection {
   // The next message of the stream; `message` is valid until the next call. Throws statement_error() when the
   // server broke the stream off.
   CopyRead read_copy(std::string_view& message, std::chrono::milliseconds wait, std::stop_token stop);
+  // Forgets what read_copy() gave: a huge message is not kept until the next one is asked for.
+  void release_copy();
   // Sends one message of ours into a replication stream.
   void write_copy(std::string_view message);
 

@@ -34,7 +34,7 @@ constexpr std::int64_t kVariableBytesMax = std::numeric_limits<std::int32_t>::ma
 }
 
 std::unique_ptr<arrow::ResizableBuffer> new_buffer() {
-  auto made = arrow::AllocateResizableBuffer(0);
+  auto made = arrow::AllocateResizableBuffer(0, model::memory_pool());
   if (!made.ok()) throw Error(ErrorKind::kInternal, "no memory for a batch of rows");
   return std::move(made).ValueUnsafe();
 }

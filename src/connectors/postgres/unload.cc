@@ -163,7 +163,10 @@ class CopySlice final : public SliceReader {
     while (!ended_ && reader_.rows() < rows_max_ && (reader_.rows() == 0 || reader_.bytes() < bytes_max_)) {
       std::string_view message;
       switch (held_->connection.read_copy(message, kReadWait, stop)) {
-        case CopyRead::kData: reader_.add(message); break;
+        case CopyRead::kData:
+          reader_.add(message);
+          held_->connection.release_copy();
+          break;
         // A table scan may find nothing to send for as long as it likes; a dead peer ends the connection.
         case CopyRead::kNothing: break;
         case CopyRead::kEnd: end(); break;

@@ -17,15 +17,15 @@ class PlainColumn final : public CsvColumn {
 
   PlainColumn(Form form, const CsvQuoting& quoting) : form_(form), quoting_(quoting) {}
 
-  Appended append_row(TextBuffer& out, std::int64_t row) const override {
+  Appended append_row(ByteBuffer& out, std::int64_t row) const override {
     return append(out, view_.value<Native>(row));
   }
-  Appended append_cell(TextBuffer& out, std::string_view bytes) const override {
+  Appended append_cell(ByteBuffer& out, std::string_view bytes) const override {
     return append(out, cell_value<Native>(bytes));
   }
 
  private:
-  Appended append(TextBuffer& out, Native value) const {
+  Appended append(ByteBuffer& out, Native value) const {
     std::size_t start = out.size();
     out.grow_to(form_.put(out.room(form_.text_max(value)), value));
     if (quoting_.concerns_numbers()) quoting_.quote_from(out, start);
@@ -42,7 +42,7 @@ class TextColumn final : public CsvColumn {
  public:
   explicit TextColumn(const CsvQuoting& quoting) : quoting_(quoting) {}
 
-  Appended append_row(TextBuffer& out, std::int64_t row) const override {
+  Appended append_row(ByteBuffer& out, std::int64_t row) const override {
     auto text = view_.value<std::string_view>(row);
     if (nothing_to_quote_) {
       out.append(text);
@@ -51,7 +51,7 @@ class TextColumn final : public CsvColumn {
     }
     return Appended::kWhole;
   }
-  Appended append_cell(TextBuffer& out, std::string_view bytes) const override {
+  Appended append_cell(ByteBuffer& out, std::string_view bytes) const override {
     quoting_.append_field(out, bytes);
     return Appended::kWhole;
   }

@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include "formats/array_view.h"
+#include "formats/byte_buffer.h"
 #include "formats/csv/csv_quoting.h"
-#include "formats/csv/text_buffer.h"
 #include "model/logical_type.h"
 
 namespace ferry::formats {
@@ -24,8 +24,8 @@ class CsvColumn {
   // kCut: digits of the second were left out.
   enum class Appended : std::uint8_t { kWhole, kCut };
   // `row` is not null.
-  virtual Appended append_row(TextBuffer& out, std::int64_t row) const = 0;
-  virtual Appended append_cell(TextBuffer& out, std::string_view bytes) const = 0;
+  virtual Appended append_row(ByteBuffer& out, std::int64_t row) const = 0;
+  virtual Appended append_cell(ByteBuffer& out, std::string_view bytes) const = 0;
 
  protected:
   ArrayView view_;

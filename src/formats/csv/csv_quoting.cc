@@ -50,7 +50,7 @@ bool CsvQuoting::needs_quotes(std::string_view text) const {
   return holds_special(last);
 }
 
-void CsvQuoting::append_field(TextBuffer& out, std::string_view text) const {
+void CsvQuoting::append_field(ByteBuffer& out, std::string_view text) const {
   if (needs_quotes(text)) {
     append_quoted(out, text);
   } else {
@@ -58,7 +58,7 @@ void CsvQuoting::append_field(TextBuffer& out, std::string_view text) const {
   }
 }
 
-void CsvQuoting::append_quoted(TextBuffer& out, std::string_view text) {
+void CsvQuoting::append_quoted(ByteBuffer& out, std::string_view text) {
   auto quotes = static_cast<std::size_t>(std::count(text.begin(), text.end(), '"'));
   char* at = out.room(text.size() + quotes + 2);
   *at++ = '"';
@@ -76,7 +76,7 @@ void CsvQuoting::append_quoted(TextBuffer& out, std::string_view text) {
   out.grow_to(at);
 }
 
-void CsvQuoting::quote_from(TextBuffer& out, std::size_t start) const {
+void CsvQuoting::quote_from(ByteBuffer& out, std::size_t start) const {
   if (!needs_quotes(out.text_from(start))) return;
   std::string text(out.text_from(start));
   out.shrink_to(start);

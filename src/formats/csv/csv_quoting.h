@@ -3,7 +3,7 @@
 #include <array>
 #include <string_view>
 
-#include "formats/csv/text_buffer.h"
+#include "formats/byte_buffer.h"
 
 namespace ferry::formats {
 
@@ -19,10 +19,10 @@ class CsvQuoting {
   // Whether numbers, dates and the like can need quotes: a delimiter begins with a character of theirs.
   bool concerns_numbers() const { return concerns_numbers_; }
 
-  void append_field(TextBuffer& out, std::string_view text) const;
-  static void append_quoted(TextBuffer& out, std::string_view text);
+  void append_field(ByteBuffer& out, std::string_view text) const;
+  static void append_quoted(ByteBuffer& out, std::string_view text);
   // Quotes what stands in `out` from `start` on, where it needs to be.
-  void quote_from(TextBuffer& out, std::size_t start) const;
+  void quote_from(ByteBuffer& out, std::size_t start) const;
 
  private:
   bool rfc4180_;

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "formats/byte_buffer.h"
 #include "formats/csv/csv_column.h"
 #include "formats/csv/csv_quoting.h"
 #include "formats/csv/gzip_sink.h"
-#include "formats/csv/text_buffer.h"
 #include "formats/load_rows.h"
 #include "formats/out_of_domain.h"
 #include "formats/text_form.h"
@@ -98,7 +98,7 @@ class CsvWriter final : public ObjectWriter {
     if (buffer_.size() > 0) sink_->write(buffer_.text());
     buffer_.shrink_to(0);
     // One huge row does not keep its memory.
-    if (buffer_.capacity() > kHeldBytesMax) buffer_ = TextBuffer(kBufferBytes);
+    if (buffer_.capacity() > kHeldBytesMax) buffer_ = ByteBuffer(kBufferBytes);
   }
 
   const ObjectShape shape_;
@@ -106,7 +106,7 @@ class CsvWriter final : public ObjectWriter {
   const CsvQuoting quoting_;
   std::unique_ptr<GzipSink> gzip_;
   ByteSink* sink_;
-  TextBuffer buffer_;
+  ByteBuffer buffer_;
   std::vector<std::unique_ptr<CsvColumn>> columns_;
   std::int64_t rows_ = 0;
   std::int64_t bytes_ = 0;

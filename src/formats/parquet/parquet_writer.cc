@@ -1,8 +1,8 @@
 #include "formats/parquet/parquet_writer.h"
 
 #include <arrow/array.h>
+#include <arrow/buffer.h>
 #include <arrow/builder.h>
-#include <arrow/memory_pool.h>
 #include <arrow/record_batch.h>
 
 #include <algorithm>
@@ -26,17 +26,13 @@ constexpr std::int64_t kRowsPerStep = 4'096;
 constexpr std::int64_t kHeldChangesMax = 4'096;
 constexpr std::int64_t kHeldBytesMax = 1'048'576;
 
+// A cell from this size on is encoded from where it lies, and with it the row.
+constexpr std::size_t kHugeCellBytes = std::size_t{4} << 20;
+
 // What a held cell costs beside its bytes.
 constexpr std::int64_t kCellOverhead = 6;
 
 constexpr std::string_view kCutWarning = "Digits of the second beyond milliseconds were cut.";
-
-// jemalloc holds less memory than Arrow's default for what a Parquet encoder does.
-arrow::MemoryPool* encoder_pool() {
-  arrow::MemoryPool* pool = nullptr;
-  if (arrow::jemalloc_memory_pool(&pool).ok()) return pool;
-  return arrow::default_memory_pool();
-}
 
 using Arrays = std::vector<std::shared_ptr<arrow::Array>>;
 
@@ -65,10 +61,30 @@ struct Rulings {
   std::vector<std::vector<MicrosAt>> micros;  // For each column the values put in, by row.
 };
 
+// A cell that is not copied into its column.
+struct HugeCell {
+  std::size_t column;
+  std::string_view bytes;
+};
+
+bool is_huge(const model::Cell& cell) {
+  return cell.state == model::CellState::kValue && cell.bytes.size() >= kHugeCellBytes;
+}
+
+// An array of one row that points to where the cell lies.
+std::shared_ptr<arrow::Array> array_of(const HugeCell& cell, const std::shared_ptr<arrow::DataType>& type) {
+  auto offsets = value_of(arrow::AllocateBuffer(2 * sizeof(std::int32_t)));
+  offsets->mutable_data_as<std::int32_t>()[0] = 0;
+  offsets->mutable_data_as<std::int32_t>()[1] = static_cast<std::int32_t>(cell.bytes.size());
+  auto bytes = std::make_shared<arrow::Buffer>(cell.bytes);
+  return arrow::MakeArray(
+      arrow::ArrayData::Make(type, 1, {nullptr, std::move(offsets), std::move(bytes)}, 0));
+}
+
 class ParquetWriter final : public ObjectWriter {
  public:
   ParquetWriter(ByteSink& sink, ObjectShape shape, const ParquetOptions& options)
-      : pool_(encoder_pool()),
+      : pool_(model::memory_pool()),
         shape_(std::move(shape)),
         options_(options),
         groups_(sink, shape_, options, pool_),
@@ -106,7 +122,9 @@ class ParquetWriter final : public ObjectWriter {
   void refuse(std::size_t column, std::string_view reason, std::string key,
               model::RowErrorSink& errors) const;
   void append_cells(const ChangeRow& row, model::RowErrorSink& errors);
-  void encode_held();
+  void encode_held() { encode_held({}); }
+  // `huge` are cells of the last held row; their columns hold NULL in their place.
+  void encode_held(std::span<const HugeCell> huge);
 
   arrow::MemoryPool* pool_;
   const ObjectShape shape_;
@@ -247,6 +265,8 @@ void ParquetWriter::encode(const Rowset& rowset, std::int64_t first, std::int64_
   }
   groups_.append(physical);
   rows_ += count;
+  // What a huge value became is not held while the next one is read.
+  if (groups_.group_bytes() >= options_.row_group_bytes_max) groups_.close_group();
   if (errors == nullptr) return;
   for (std::size_t i = 0; i < cut.size(); ++i) {
     for (; cut[i] > 0; --cut[i]) warn(i, kCutWarning, *errors);
@@ -281,11 +301,16 @@ bool ParquetWriter::write_change(const ChangeRow& row, model::RowErrorSink& erro
     refuse(i, ruling.reason, row_key_text(*shape_.table, row.cells), errors);
     return false;
   }
+  std::vector<HugeCell> huge;
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    if (is_huge(row.cells[i])) huge.push_back({i, row.cells[i].bytes});
+  }
+  if (!huge.empty()) encode_held();
   if (shape_.op_column) require_ok(held_ops_.Append(&row.op, 1));
   if (!shape_.timestamp_column.empty()) require_ok(held_timestamps_.Append(timestamp_text(row.commit_time)));
   append_cells(row, errors);
   ++held_rows_;
-  if (held_rows_ >= kHeldChangesMax || held_bytes_ >= kHeldBytesMax) encode_held();
+  if (!huge.empty() || held_rows_ >= kHeldChangesMax || held_bytes_ >= kHeldBytesMax) encode_held(huge);
   return true;
 }
 
@@ -295,8 +320,11 @@ void ParquetWriter::append_cells(const ChangeRow& row, model::RowErrorSink& erro
     const model::LogicalType& type = shape_.table->columns[i].type;
     switch (cell.state) {
       case model::CellState::kValue:
-        if (columns_[i]->append_cell(cell.bytes) == ParquetColumn::Appended::kCut)
+        if (is_huge(cell)) {
+          columns_[i]->append_null();
+        } else if (columns_[i]->append_cell(cell.bytes) == ParquetColumn::Appended::kCut) {
           warn(i, kCutWarning, errors);
+        }
         break;
       case model::CellState::kNotSent:
         columns_[i]->append_null();
@@ -317,12 +345,16 @@ void ParquetWriter::append_cells(const ChangeRow& row, model::RowErrorSink& erro
   }
 }
 
-void ParquetWriter::encode_held() {
+void ParquetWriter::encode_held(std::span<const HugeCell> huge) {
   if (held_rows_ == 0) return;
+  assert(huge.empty() || held_rows_ == 1);
   Rowset rowset{.rows = held_rows_};
   if (shape_.op_column) rowset.ops = value_of(held_ops_.Finish());
   if (!shape_.timestamp_column.empty()) rowset.timestamps = value_of(held_timestamps_.Finish());
   for (const auto& column : columns_) rowset.columns.push_back(column->take_cells());
+  for (const HugeCell& cell : huge) {
+    rowset.columns[cell.column] = array_of(cell, rowset.columns[cell.column]->type());
+  }
   held_rows_ = 0;
   held_bytes_ = 0;
   bind(rowset);

@@ -284,6 +284,31 @@ TEST(ParquetWriter, LoadAndChangesAgreeOnEveryType) {
   }
 }
 
+// A value of many megabytes takes a way of its own through the encoder.
+TEST(ParquetWriter, AHugeValueIsWholeWithEveryCodec) {
+  std::string huge;
+  for (std::uint32_t i = 0; huge.size() < (std::size_t{4} << 20); ++i)
+    huge += std::to_string(i * 2654435761U) + ",";
+  std::vector<TestRow> rows = {{cell(std::int32_t{1}), "before", {}},
+                               {cell(std::int32_t{2}), huge, {}},
+                               {cell(std::int32_t{3}), "after", {}}};
+  TestTable table = employees(rows);
+  using Codec = ParquetOptions::Codec;
+  for (Codec codec : {Codec::kNone, Codec::kSnappy, Codec::kGzip, Codec::kZstd}) {
+    for (auto encoding : {ParquetOptions::Encoding::kPlain, ParquetOptions::Encoding::kRleDictionary}) {
+      for (const Written& written : {load(table, {.codec = codec, .encoding = encoding}),
+                                     changes(table, {.codec = codec, .encoding = encoding})}) {
+        auto names =
+            std::static_pointer_cast<arrow::StringArray>(contents_of(written.file)->column(1)->chunk(0));
+        ASSERT_EQ(names->length(), 3);
+        EXPECT_EQ(names->GetView(0), "before");
+        EXPECT_TRUE(names->GetView(1) == huge);
+        EXPECT_EQ(names->GetView(2), "after");
+      }
+    }
+  }
+}
+
 TEST(ParquetWriter, ValuesAreTheSources) {
   TestTable table = edge_values();
   auto read = contents_of(load(table, {.version = ParquetOptions::Version::k2_0}).file);

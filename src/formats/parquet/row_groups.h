@@ -36,13 +36,9 @@ class RowGroups {
  private:
   struct File;
 
-  void append_column(int index, const arrow::Array& values);
-  void measure();
-
   std::unique_ptr<File> file_;
   std::int64_t group_rows_ = 0;
   std::int64_t group_bytes_ = 0;
-  std::vector<std::int16_t> levels_;  // Scratch: definition levels of one column.
 };
 
 }  // namespace ferry::formats

@@ -17,7 +17,6 @@ class SinkStream final : public arrow::io::OutputStream {
   explicit SinkStream(ByteSink& sink) : sink_(sink) {}
 
   arrow::Status Write(const void* data, std::int64_t size) override {
-    if (abandoned_) return arrow::Status::OK();
     try {
       sink_.write({static_cast<const char*>(data), static_cast<std::size_t>(size)});
     } catch (...) {
@@ -37,8 +36,6 @@ class SinkStream final : public arrow::io::OutputStream {
   bool closed() const override { return closed_; }
 
   std::int64_t written() const { return written_; }
-  // The sink hears no more: Arrow's writers write a footer even when they are destroyed half way.
-  void abandon() { abandoned_ = true; }
   void rethrow_sink_error() const {
     if (error_) std::rethrow_exception(error_);
   }
@@ -47,7 +44,6 @@ class SinkStream final : public arrow::io::OutputStream {
   ByteSink& sink_;
   std::int64_t written_ = 0;
   bool closed_ = false;
-  bool abandoned_ = false;
   std::exception_ptr error_;
 };
 
