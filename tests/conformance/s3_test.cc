@@ -151,6 +151,10 @@ class S3TargetFixture : public TargetFixture {
     }
     return count;
   }
+  // The form of directory_store.cc, with the number of a process that is gone.
+  void leave_half_written(const model::TableName& table) override {
+    put(place(table) / ".ferry-1-1.partial");
+  }
   void put_foreign(const model::TableVersionPtr& table) override { put(foreign(table->name)); }
   bool has_foreign(const model::TableName& table) override { return fs::exists(foreign(table)); }
   bool put_other_form(const model::TableName& table) override {

@@ -30,7 +30,7 @@ import psycopg  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet  # noqa: E402
 
-from ferry_command import FerryCommand  # noqa: E402
+from ferry_command import CommandFailed, FerryCommand  # noqa: E402
 from ferry_process import current_wal_position, has_confirmed  # noqa: E402
 from parquet_form import form_of_column, form_of_type  # noqa: E402
 from postgres_server import PASSWORD, USER, PostgresServer, installed_majors  # noqa: E402
@@ -191,7 +191,8 @@ def read_csv(files: list[Path], columns: list[str]) -> dict[int, dict[str, str]]
     for path in files:
         with path.open(encoding="utf-8", newline="") as file:
             for op, *fields in csv.reader(file, strict=True):
-                values = {name: value for name, value in zip(columns, fields, strict=True) if value != NULL_MARKER}
+                assert len(fields) == len(columns), f"{path.name}: a row of {len(fields)} fields, not {len(columns)}"
+                values = {name: value for name, value in zip(columns, fields) if value != NULL_MARKER}
                 assert op == "I" and int(values["id"]) not in rows, f"{path.name}: row {values['id']} twice, or no I"
                 rows[int(values.pop("id"))] = values
     return rows
@@ -359,7 +360,11 @@ def main() -> int:
     results: dict[int, Results] = {}
     all_problems = []
     for major in majors:
-        results[major], problems = check_major(arguments.ferry.resolve(), major)
+        try:
+            results[major], problems = check_major(arguments.ferry.resolve(), major)
+        except (AssertionError, csv.Error, CommandFailed, TypesFileError) as error:
+            print(f"PostgreSQL {major}: {error}")
+            return 1
         all_problems += [f"PostgreSQL {major}: {problem}" for problem in problems]
         for (name, data_format, way), cell in results[major].items():
             all_problems += [f"PostgreSQL {major}, {name}, {data_format}, {way}: {problem}" for problem in cell.problems]
