@@ -21,7 +21,7 @@ TIDY_FILES ?= ^$(CURDIR)/(src|tests|bench)/
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps deps-check configure build test demo check memory soak mutants format tidy clean
+.PHONY: help deps deps-check configure build test demo check matrix memory soak mutants format tidy clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ check: deps-check build tidy  ## Formatting, scripts, the map of folders and cla
 	@clang-format-19 --dry-run --Werror $(CXX_FILES)
 	@shellcheck $(SHELL_FILES)
 	@$(PYTHON) tools/check_map.py
+
+matrix: deps build  ## Print what becomes of each data type in files
+	@$(PYTHON) tests/types/types_matrix.py --ferry $(FERRY)
 
 memory: deps build  ## The most memory that huge tables, values and transactions take; SCALE=1 is full size
 	@$(PYTHON) bench/memory.py --ferry $(FERRY) --scale $(SCALE) --format both

@@ -289,7 +289,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
         server = cleanup.enter_context(PostgresServer(arguments.postgres, SERVER_SETTINGS))
         soak_writers.create_tables(server.dsn(), arguments.rows, arguments.writers if arguments.ddl else 0)
         writers = soak_writers.Writers(server.dsn(), arguments.seed, arguments.writers, arguments.rows,
-                                       ddl=arguments.ddl)
+                                       ddl=arguments.ddl, rate=arguments.rate)
         cleanup.callback(writers.end)
         soak = Soak(server, arguments, folder, writers)
         equal = soak.run_each_failpoint() if arguments.once_each_failpoint else soak.run_for(arguments.minutes)
@@ -315,6 +315,8 @@ def parse_arguments() -> argparse.Namespace:
                         help=f"connections that write (default {WRITERS}, or {SHORT_WRITERS} for each failpoint)")
     parser.add_argument("--rows", type=int,
                         help=f"rows of the longest table at first (default {ROWS}, or {SHORT_ROWS} for each failpoint)")
+    parser.add_argument("--rate", type=float, default=0,
+                        help="the most transactions a second that all writers together begin (default: as many as can)")
     parser.add_argument("--ddl", action="store_true", help="writers also truncate and alter tables of their own")
     parser.add_argument("--once-each-failpoint", action="store_true",
                         help="die once at each failpoint, for no set time")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -497,20 +498,26 @@ DDL_ACTIONS = tuple(Action(do.__name__, weight, do) for weight, do in soak_ddl.T
 class Gate:
     """Lets writers work, or waits until none of them is inside a transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float = 0) -> None:
+        """`rate` is the most that enter in a second, all together; 0 = as many as can."""
+        self._interval_s = 1 / rate if rate else 0.0
+        self._next_s = 0.0  # When the next one may enter, by the monotonic clock.
         self._changed = threading.Condition()
         self._open = False
         self._ended = False
         self._inside = 0
 
     def enter(self) -> bool:
-        """Waits until the gate is open. False: there is no more work."""
+        """Waits until the gate is open and the next one may enter. False: there is no more work."""
         with self._changed:
-            self._changed.wait_for(lambda: self._open or self._ended)
-            if self._ended:
-                return False
-            self._inside += 1
-            return True
+            while not self._ended:
+                now = time.monotonic()
+                if self._open and now >= self._next_s:
+                    self._next_s = now + self._interval_s
+                    self._inside += 1
+                    return True
+                self._changed.wait(self._next_s - now if self._open else None)
+            return False
 
     def leave(self) -> None:
         with self._changed:
@@ -537,8 +544,8 @@ class Gate:
 class Writers:
     """All writers and their threads. They begin to work with resume()."""
 
-    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, ddl: bool = False) -> None:
-        self._gate = Gate()
+    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, ddl: bool = False, rate: float = 0) -> None:
+        self._gate = Gate(rate)
         self._writers = [Writer(dsn, seed, number, count, rows, self._gate, ddl=ddl) for number in range(count)]
         self._threads = [threading.Thread(target=writer.run, name=f"writer-{writer.number}", daemon=True)
                          for writer in self._writers]

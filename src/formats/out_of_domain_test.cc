@@ -62,6 +62,7 @@ TEST(OutOfDomain, WhatHasNoFormRefusesTheRow) {
 TEST(OutOfDomain, TheEndOfADayIsTextInCsv) {
   constexpr model::LogicalType kTime{.id = TypeId::kTime, .scale = 6};
   EXPECT_EQ(rule_out_of_domain(Format::kCsv, kTime, "24:00:00").text, "24:00:00");
+  EXPECT_EQ(rule_out_of_domain(Format::kCsv, kTime, "24:00:00-03:30").text, "24:00:00");
   EXPECT_EQ(rule_out_of_domain(Format::kParquet, kTime, "24:00:00").action, Action::kRefuse);
   EXPECT_EQ(rule_out_of_domain(Format::kCsv, kTime, "838:59:59").action, Action::kRefuse);
 }

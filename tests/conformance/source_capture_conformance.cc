@@ -176,7 +176,7 @@ TEST_P(SourceConformance, KeyedChangesNameTheOldKey) {
     session.remove(table_, 2);
     session.insert(table_, {9, "end"});
   });
-  SourceStream stream(*running.capture);
+  SourceStream stream(*running.capture, fixture_->quirks());
   ASSERT_TRUE(stream.read_until_row(table_, {9, "end"}));
   auto changes = stream.committed_of(table_).front().changes;
   ASSERT_EQ(changes.size(), 3U);
@@ -198,7 +198,7 @@ TEST_P(SourceConformance, FullRowChangesHoldTheOldRow) {
     session.remove(lines, 2);
     session.insert(lines, {9, "end"});
   });
-  SourceStream stream(*running.capture);
+  SourceStream stream(*running.capture, fixture_->quirks());
   ASSERT_TRUE(stream.read_until_row(lines, {9, "end"}));
   auto changes = stream.committed_of(lines).front().changes;
   ASSERT_EQ(changes.size(), 3U);
@@ -225,7 +225,7 @@ TEST_P(SourceConformance, ANewShapeComesBeforeItsRows) {
   insert(table_, {{2, "old shape"}});
   commit([&](SourceSession& session) { ASSERT_TRUE(session.add_column(table_, "extra", kDeadline)); });
   insert(table_, {{3, "new shape"}});
-  SourceStream stream(*running.capture);
+  SourceStream stream(*running.capture, fixture_->quirks());
   ASSERT_TRUE(stream.read_until_row(table_, {3, "new shape"}));
   std::size_t schema_changes = 0;
   std::size_t rows = 0;
@@ -258,7 +258,7 @@ TEST_P(SourceConformance, TruncateAndDropAreInTheStream) {
     session.truncate(table_);
     session.insert(table_, {9, "end"});
   });
-  SourceStream stream(*running.capture);
+  SourceStream stream(*running.capture, fixture_->quirks());
   ASSERT_TRUE(stream.read_until_row(table_, {9, "end"}));
   auto changes = stream.committed_of(table_).front().changes;
   ASSERT_EQ(changes.size(), 2U);
@@ -266,8 +266,10 @@ TEST_P(SourceConformance, TruncateAndDropAreInTheStream) {
 
   if (!fixture_->quirks().captures_schema_changes) return;
   commit([&](SourceSession& session) { session.drop_table(table_); });
-  EXPECT_TRUE(stream.read_until(
-      [&] { return stream.committed_of(table_).back().changes.back().kind == ChangeKind::kDrop; }));
+  EXPECT_TRUE(stream.read_until([&] {
+    return stream.found_between(table_) == ChangeKind::kDrop ||
+           stream.committed_of(table_).back().changes.back().kind == ChangeKind::kDrop;
+  }));
 }
 
 TEST_P(SourceConformance, ANewTableOfTheScopeIsCaptured) {
@@ -279,6 +281,14 @@ TEST_P(SourceConformance, ANewTableOfTheScopeIsCaptured) {
   create(later);
   insert(later, {{1, "one"}});
   SourceStream stream(*running.capture);
+  ASSERT_TRUE(
+      stream.read_until([&] { return stream.found_between(later) || !stream.committed_of(later).empty(); }));
+  if (stream.found_between(later)) {
+    // What was written before is in a load that begins now; the stream has what comes later.
+    insert(later, {{2, "two"}});
+    ASSERT_TRUE(stream.read_until_row(later, {2, "two"}));
+    return;
+  }
   ASSERT_TRUE(stream.read_until_row(later, {1, "one"}));
   auto first = stream.committed_of(later).front().changes.front();
   if (fixture_->quirks().captures_schema_changes) {

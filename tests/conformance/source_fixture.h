@@ -20,6 +20,8 @@ struct SourceQuirks {
   // A change of a table's shape is a change of its own (kSchemaChange), and not only seen in the rows after
   // it.
   bool captures_schema_changes = true;
+  // A table's first change after a start has a kSchemaChange before it, although its shape is the old one.
+  bool announces_shapes = false;
   // A table made after the start is captured where the scope selects it.
   bool captures_new_tables = true;
   // Tables without a key may have the whole old row in the log (RowIdentity::kFullRow).

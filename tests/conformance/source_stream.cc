@@ -10,6 +10,8 @@ using model::ChangeKind;
 
 namespace {
 
+constexpr std::size_t kBatchBytes = 1 << 20;
+
 // Which images a row change may have (ChangeReader's comment in model/change_batch.h).
 void expect_images_fit(const model::Change& change) {
   std::size_t columns = (*change.table)->columns.size();
@@ -58,7 +60,7 @@ bool SourceStream::read_until_row(const model::TableName& table, const SuiteRow&
 
 void SourceStream::read_once(std::chrono::milliseconds wait) {
   model::ChangeBatch batch;
-  capture_.next(batch, bytes_max_, wait, {});
+  capture_.next(batch, kBatchBytes, wait, {});
   if (!batch.empty()) ++batches_;
   model::ChangeReader reader(batch);
   for (model::Change change; reader.next(change);) take(change);
@@ -92,8 +94,18 @@ void SourceStream::take(const model::Change& change) {
 }
 
 void SourceStream::take_change(const model::Change& change) {
-  ASSERT_TRUE(open_.contains(change.transaction)) << "a change outside its transaction";
   ASSERT_NE(change.table, nullptr);
+  if (change.transaction == 0) {
+    EXPECT_TRUE(change.kind == ChangeKind::kSchemaChange || change.kind == ChangeKind::kDrop)
+        << "a row outside any transaction";
+    between_.insert_or_assign((*change.table)->name, change.kind);
+    return;
+  }
+  ASSERT_TRUE(open_.contains(change.transaction)) << "a change outside its transaction";
+  if (change.kind == ChangeKind::kSchemaChange && leaves_out_announcements_ &&
+      announced_.insert((*change.table)->name).second) {
+    return;
+  }
   expect_images_fit(change);
   const model::TableVersion& table = **change.table;
   SeenChange seen{change.kind,

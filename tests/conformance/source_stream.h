@@ -4,10 +4,12 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "connector/source.h"
+#include "tests/conformance/source_fixture.h"
 #include "tests/conformance/suite_rows.h"
 
 namespace ferry::conformance {
@@ -36,8 +38,10 @@ struct SeenTransaction {
 // changes outside a transaction, a commit that does not come after the one before, cells that do not fit.
 class SourceStream {
  public:
-  explicit SourceStream(connector::SourceCapture& capture, std::size_t bytes_max = 1 << 20)
-      : capture_(capture), bytes_max_(bytes_max) {}
+  explicit SourceStream(connector::SourceCapture& capture) : capture_(capture) {}
+  // … leaves out the first kSchemaChange of each table, where the source is one that announces shapes.
+  SourceStream(connector::SourceCapture& capture, const SourceQuirks& quirks)
+      : capture_(capture), leaves_out_announcements_(quirks.announces_shapes) {}
 
   // Calls next() until `done`; false when the deadline passes first.
   bool read_until(const std::function<bool()>& done, std::chrono::milliseconds deadline = kDeadline);
@@ -48,6 +52,11 @@ class SourceStream {
   const std::vector<SeenTransaction>& committed() const { return committed_; }
   // Committed ones that change the table.
   std::vector<SeenTransaction> committed_of(const model::TableName& table) const;
+  // The last change of the table that the source found between transactions.
+  std::optional<model::ChangeKind> found_between(const model::TableName& table) const {
+    auto found = between_.find(table);
+    return found == between_.end() ? std::nullopt : std::optional(found->second);
+  }
   const std::vector<model::TransactionStamp>& heartbeats() const { return heartbeats_; }
   // The greatest resume position seen so far.
   const model::StreamPosition& resume() const { return resume_; }
@@ -59,7 +68,9 @@ class SourceStream {
   void roll_back(const model::Change& change);
 
   connector::SourceCapture& capture_;
-  std::size_t bytes_max_;
+  bool leaves_out_announcements_ = false;
+  std::set<model::TableName> announced_;
+  std::map<model::TableName, model::ChangeKind> between_;
   std::map<std::uint64_t, std::vector<SeenChange>> open_;
   std::vector<SeenTransaction> committed_;
   std::vector<model::TransactionStamp> heartbeats_;

@@ -190,6 +190,7 @@ TEST_P(TargetConformance, SweepRemovesWhatIsHalfWrittenAndNothingElse) {
     auto killed = target_->load(load_request(full_row_, 1));
     killed->write(batch_of(full_row_, numbered(0, 10)), errors_);
   }
+  fixture_->leave_half_written(full_row_->name);
   restart();
   auto tables = target_->tables();
   tables->sweep(keyed_->name);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -18,98 +20,48 @@ struct TypeCase {
   std::string type;
   std::string logical;              // As model::to_string() prints it.
   std::vector<std::string> values;  // SQL expressions.
-  int first_major = 0;
 };
 
-const std::vector<TypeCase>& cases() {
-  static const std::vector<TypeCase> all = {
-      {"smallint", "INT2", {"-32768", "32767", "0"}},
-      {"integer", "INT4", {"-2147483648", "2147483647"}},
-      {"bigint", "INT8", {"-9223372036854775808", "9223372036854775807"}},
-      {"real",
-       "REAL4",
-       {"'NaN'", "'Infinity'", "'-Infinity'", "'-0'", "1.1754944e-38", "1e-45", "3.4028235e38", "0.1"}},
-      {"double precision",
-       "REAL8",
-       {"'NaN'", "'Infinity'", "'-Infinity'", "'-0'", "5e-324", "1.7976931348623157e308", "0.1"}},
-      {"numeric(12,2)",
-       "NUMERIC(12,2)",
-       {"0", "-0.01", "9999999999.99", "'NaN'", "100", "10000", "-123456.7"}},
-      {"numeric(38,0)",
-       "NUMERIC(38,0)",
-       {"99999999999999999999999999999999999999", "-1", "10000000000000000"}},
-      {"numeric(38,37)", "NUMERIC(38,37)", {"9.9999999999999999999999999999999999999", "-1", "1e-37", "0"}},
-      {"numeric(38,38)", "NUMERIC(38,38)", {"0.99999999999999999999999999999999999999", "0.1"}},
-      {"numeric(39,3)", "STRING", {"999999999999999999999999999999999999.999", "'NaN'"}},
-      {"numeric",
-       "NUMERIC",
-       {"0.611111104488373", "'NaN'", "123456.789012345678901234567890123456789012345", "1e100", "-0.00001",
-        "0.000", "10000.0000"}},
-      {"numeric", "NUMERIC", {"'Infinity'", "'-Infinity'"}, 14},
-      {"numeric(5,-2)", "STRING", {"12300", "-999900"}, 15},
-      {"numeric(3,5)", "STRING", {"0.00999"}, 15},
-      {"money",
-       "NUMERIC(38,4)",
-       {"'-$1,234.56'", "'92233720368547758.07'", "'-92233720368547758.08'", "'0.05'"}},
-      {"boolean", "STRING(5)", {"true", "false"}},
-      {"char(5)", "WSTRING(5)", {"'ab'", "''", "'abcde'", "' a '"}},
-      {"varchar(20)", "WSTRING(20)", {"'ab  '", "''", "'sélect €'"}},
-      {"varchar", "WSTRING", {"'x'"}},
-      {"text", "NCLOB", {"''", "E'a\\tb\\n\\\\c'", "repeat('é', 5000)"}},
-      {"name", "NCLOB", {"'some_name'"}},
-      {"\"char\"", "STRING(1)", {"'x'", "''"}},
-      {"bytea", "BLOB", {"''", "'\\x00ff10'::bytea", "decode(repeat('ab', 5000), 'hex')"}},
-      {"uuid", "STRING(36)", {"'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"}},
-      {"date",
-       "DATE",
-       {"'infinity'", "'-infinity'", "'4713-01-01 BC'", "'5874897-12-31'", "'1970-01-01'", "'2000-02-29'",
-        "'1969-12-31'", "'0001-12-31 BC'"}},
-      {"time", "TIME(6)", {"'24:00:00'", "'00:00:00'", "'23:59:59.999999'"}},
-      {"time(3)", "TIME(3)", {"'12:34:56.7894'"}},
-      {"timetz", "TIME(6)", {"'12:34:56.789+05:30'", "'24:00:00-03:30'", "'00:00:00+15:59:59'"}},
-      {"timestamp",
-       "DATETIME(6)",
-       {"'infinity'", "'-infinity'", "'4713-01-01 00:00:00 BC'", "'294276-12-31 23:59:59.999999'",
-        "'294247-01-10 04:00:54.775807'", "'294247-01-10 04:00:54.775808'", "'1969-12-31 23:59:59.999999'",
-        "'2024-02-29 12:00:00.5'", "'0001-01-01 00:00:00'", "'12345-06-07 08:09:10'"}},
-      {"timestamp(0)", "DATETIME(0)", {"'2024-02-29 12:00:00.5'"}},
-      {"timestamptz",
-       "DATETIME(6)",
-       {"'infinity'", "'4713-01-02 00:00:00+00 BC'", "'294276-12-31 23:59:59.999999+00'",
-        "'2024-07-01 12:00:00+05:30'"}},
-      {"interval", "STRING(128)", {"'-178000000 years'", "'1 year -2 mons 3 days 04:05:06.789'", "'0'"}},
-      {"json", "NCLOB", {"'{\"a\":1, \"a\" :2}'", "'null'"}},
-      {"jsonb", "NCLOB", {"'{\"b\":1, \"a\" :[1.50, null]}'", "'\"\"'"}},
-      {"xml", "CLOB", {"'<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>é</a>'", "'<a/>'"}},
-      {"int[]", "NCLOB", {"'{1,NULL,3}'", "'[0:1]={7,8}'", "'{{1,2},{3,4}}'", "'{}'"}},
-      {"text[]", "NCLOB", {"'{\"a,b\",NULL,\"NULL\"}'"}},
-      {"timestamptz[]", "NCLOB", {"'{2024-07-01 12:00:00+05:30}'"}},
-      {"int4range", "STRING(255)", {"'[1,5)'", "'empty'", "'(,)'"}},
-      {"int4multirange", "STRING(255)", {"'{[1,3),[5,7)}'"}, 14},
-      {"inet", "STRING(50)", {"'1.2.3.4'", "'1.2.3.0/24'", "'::1'"}},
-      {"cidr", "STRING(50)", {"'10.0.0.0/8'"}},
-      {"macaddr", "STRING(18)", {"'08:00:2b:01:02:03'"}},
-      {"bit(5)", "STRING(5)", {"B'10101'"}},
-      {"varbit(8)", "STRING(8)", {"B'101'", "B''"}},
-      {"varbit", "STRING", {"B'1'"}},
-      {"tsvector", "CLOB", {"'a:1 b:2A'"}},
-      {"tsquery", "CLOB", {"'a & !b'"}},
-      {"point", "STRING(255)", {"'(1.5,-2)'"}},
-      {"box", "STRING(255)", {"'(1,2),(3,4)'"}},
-      {"path", "CLOB", {"'[(0,0),(1,1)]'"}},
-      {"oid", "STRING", {"4294967295"}},
-      {"pg_lsn", "STRING", {"'4AF/B00000D0'"}},
-      {"regclass", "STRING", {"'pg_class'"}},
-      {"mood", "STRING(64)", {"'sad'", "'it''s ok'"}},
-      {"pair", "NCLOB", {"ROW(1,'a b')::pair", "ROW(NULL,'')::pair"}},
-      {"positive", "INT4", {"7"}},
-      {"short_text", "WSTRING(8)", {"'abc'"}},
-      {"amounts", "NCLOB", {"'{1.50,2}'"}},
-      {"price", "NUMERIC(10,2)", {"12.5"}},
-      {"hstore", "NCLOB", {"'a=>1, b=>NULL'"}},
-      {"citext", "NCLOB", {"'MiXed'"}},
-  };
-  return all;
+// What tests/data/postgres_types says for a major; the forms in files are tests/types' matter.
+struct TypesFile {
+  std::string setup;
+  std::vector<TypeCase> types;
+};
+
+// Takes "[14-] " or "[-15] " off the line's front and returns whether the major is among them.
+bool take_majors(std::string& line, int major) {
+  static const std::regex form(R"(\[(\d*)-(\d*)\] )");
+  std::smatch match;
+  if (!std::regex_search(line, match, form, std::regex_constants::match_continuous)) return true;
+  bool among = (match[1].length() == 0 || std::stoi(match[1]) <= major) &&
+               (match[2].length() == 0 || major <= std::stoi(match[2]));
+  line = match.suffix();
+  return among;
+}
+
+TypesFile read_types(int major) {
+  constexpr std::string_view kSetup = "setup ";
+  constexpr std::string_view kType = "type ";
+  std::ifstream file(FERRY_TEST_DATA "/postgres_types");
+  EXPECT_TRUE(file.is_open());
+  TypesFile types;
+  bool is_meant = false;
+  for (std::string line; std::getline(file, line);) {
+    bool is_value = line.starts_with("    ");
+    line.erase(0, line.find_first_not_of(' '));
+    bool among = take_majors(line, major);
+    if (is_value) {
+      if (among && is_meant) types.types.back().values.push_back(line.substr(0, line.find(" => ")));
+    } else if (line.starts_with(kSetup) && among) {
+      types.setup += line.substr(kSetup.size()) + ";";
+    } else if (line.starts_with(kType)) {
+      is_meant = among;
+      std::size_t arrow = line.find(" -> ");
+      if (among)
+        types.types.push_back({line.substr(kType.size(), arrow - kType.size()), line.substr(arrow + 4), {}});
+    }
+  }
+  return types;
 }
 
 std::string printable(const OwnedCell& cell) {
@@ -126,19 +78,14 @@ class AgreementTest : public ::testing::TestWithParam<int> {};
 
 TEST_P(AgreementTest, LoadAndStreamYieldTheSameCellForEveryType) {
   PostgresServer server(GetParam());
-  server.sql(
-      "CREATE TYPE mood AS ENUM ('sad', 'it''s ok'); CREATE TYPE pair AS (a int, b text);"
-      "CREATE DOMAIN positive AS int CHECK (value > 0); CREATE DOMAIN short_text AS varchar(8);"
-      "CREATE DOMAIN amounts AS numeric[]; CREATE DOMAIN price AS numeric(10,2);"
-      "CREATE EXTENSION hstore; CREATE EXTENSION citext");
+  const TypesFile types = read_types(GetParam());
+  server.sql(types.setup);
 
-  std::vector<TypeCase> wanted;
+  const std::vector<TypeCase>& wanted = types.types;
+  ASSERT_FALSE(wanted.empty());
   std::string columns = "id int PRIMARY KEY";
-  for (const TypeCase& each : cases()) {
-    if (each.first_major > GetParam()) continue;
-    wanted.push_back(each);
-    columns += ", c" + std::to_string(wanted.size()) + " " + each.type;
-  }
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    columns += ", c" + std::to_string(i + 1) + " " + wanted[i].type;
   server.sql("CREATE TABLE every_type (" + columns + ")");
 
   auto source = source_at(endpoint_at(server.port()));

@@ -266,6 +266,8 @@ void Connection::send(const Statement& statement) {
 }
 
 Result Connection::run(const Statement& statement, std::stop_token stop) {
+  // Also because a statement that was broken off leaves the connection of no use for the next one.
+  if (stop.stop_requested()) throw Error(ErrorKind::kStopped, "stopped before asking " + where_);
   auto deadline = Clock::now() + (statement.timeout.count() > 0 ? statement.timeout : execute_timeout_);
   send(statement);
   flush(stop, deadline);

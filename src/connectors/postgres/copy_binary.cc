@@ -174,6 +174,12 @@ Read read_bytes(Column& column, std::int64_t row, std::string_view bytes, std::s
   return Read::kDone;
 }
 
+Read read_char(Column& column, std::int64_t row, std::string_view bytes, std::string&) {
+  if (bytes.size() != 1) return Read::kBroken;
+  column.put_bytes(row, char_text(bytes.front()));
+  return Read::kDone;
+}
+
 Read read_trimmed_text(Column& column, std::int64_t row, std::string_view bytes, std::string&) {
   column.put_bytes(row, bytes.substr(0, bytes.find_last_not_of(' ') + 1));
   return Read::kDone;
@@ -254,6 +260,7 @@ Reader reader_of(Codec codec) {
     case Codec::kNumericString: return read_numeric_text<true>;
     case Codec::kMoney: return read_money;
     case Codec::kTrimmedText: return read_trimmed_text;
+    case Codec::kChar: return read_char;
     case Codec::kJsonb: return read_jsonb;
     case Codec::kUuid: return read_uuid;
     case Codec::kDate: return read_date;

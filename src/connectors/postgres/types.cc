@@ -25,10 +25,11 @@ constexpr std::uint32_t kBool = 16, kBytea = 17, kChar = 18, kName = 19, kInt8 =
                         kFloat4 = 700, kFloat8 = 701, kCircle = 718, kMacaddr8 = 774, kMoney = 790,
                         kMacaddr = 829, kInet = 869, kBpchar = 1042, kVarchar = 1043, kDate = 1082,
                         kTime = 1083, kTimestamp = 1114, kTimestampTz = 1184, kInterval = 1186,
-                        kTimeTz = 1266, kBit = 1560, kVarbit = 1562, kNumeric = 1700, kUuid = 2950,
-                        kPgLsn = 3220, kTsvector = 3614, kTsquery = 3615, kJsonb = 3802;
+                        kTimeTz = 1266, kBit = 1560, kVarbit = 1562, kNumeric = 1700, kRefcursor = 1790,
+                        kUuid = 2950, kPgLsn = 3220, kTsvector = 3614, kTsquery = 3615, kJsonb = 3802;
 }
 
+constexpr std::int32_t kCharLength = 4;  // See char_text().
 constexpr std::int32_t kEnumLength = 64;
 constexpr std::int32_t kRangeLength = 255;
 constexpr std::int32_t kGeometryLength = 255;
@@ -95,6 +96,7 @@ MappedType map_base_type(const PgType& type, const Settings& settings) {
     case oid::kVarchar: return map_varchar(type.typmod, settings);
     case oid::kText:
     case oid::kName:
+    case oid::kRefcursor:
     case oid::kJson: return of({TypeId::kNclob}, Codec::kText);
     case oid::kJsonb: return of({settings.map_jsonb_as_clob ? TypeId::kClob : TypeId::kNclob}, Codec::kJsonb);
     case oid::kBytea: return of({TypeId::kBlob}, Codec::kBytea);
@@ -106,7 +108,7 @@ MappedType map_base_type(const PgType& type, const Settings& settings) {
     case oid::kTimestampTz: return of(with_fraction(TypeId::kDatetime, type.typmod), Codec::kTimestampTz);
     // The rest is read as the server prints it.
     case oid::kInterval: return of(sized(TypeId::kString, 128), Codec::kPrinted);
-    case oid::kChar: return of(sized(TypeId::kString, 1), Codec::kPrinted);
+    case oid::kChar: return of(sized(TypeId::kString, kCharLength), Codec::kChar);
     case oid::kInet:
     case oid::kCidr: return of(sized(TypeId::kString, 50), Codec::kPrinted);
     case oid::kMacaddr: return of(sized(TypeId::kString, 18), Codec::kPrinted);
@@ -177,6 +179,12 @@ TextValue read_money(const ColumnCodec& codec, std::string_view text, std::strin
 }
 
 TextValue read_text(const ColumnCodec&, std::string_view text, std::string&) { return {.bytes = text}; }
+
+TextValue read_char(const ColumnCodec&, std::string_view text, std::string& scratch) {
+  if (text.size() != 1) return {.bytes = text};
+  scratch = char_text(text.front());
+  return {.bytes = scratch};
+}
 
 TextValue read_trimmed_text(const ColumnCodec&, std::string_view text, std::string&) {
   return {.bytes = text.substr(0, text.find_last_not_of(' ') + 1)};
@@ -256,6 +264,7 @@ TextReader text_reader(Codec codec) {
     case Codec::kNumericText: return read_numeric_text;
     case Codec::kMoney: return read_money;
     case Codec::kTrimmedText: return read_trimmed_text;
+    case Codec::kChar: return read_char;
     case Codec::kNumericString:
     case Codec::kText:
     case Codec::kPrinted:

@@ -28,6 +28,7 @@ enum class Codec : std::uint8_t {
   kText,         // Sent as text in both forms.
   kTrimmedText,  // The same, blank-padded: trailing blanks go.
   kPrinted,  // Read through its type's output function, so that the load gets the text that the log holds.
+  kChar,     // "char", one byte: as servers from 16 on print it.
   kJsonb,
   kBytea,
   kUuid,

@@ -319,6 +319,12 @@ std::optional<std::int32_t> date_of_text(std::string_view text) {
   return static_cast<std::int32_t>(days);
 }
 
+std::string char_text(char byte) {
+  auto number = static_cast<unsigned char>(byte);
+  if (number >= 0x80) return fmt::format("\\{:03o}", number);
+  return number == 0 ? std::string() : std::string(1, byte);
+}
+
 std::optional<std::int64_t> time_of_text(std::string_view text) {
   Scanner in(text);
   std::int64_t micros = scan_time(in);

@@ -76,6 +76,10 @@ std::string time_text(std::int64_t micros);
 std::string time_zone_text(std::int32_t seconds_west);
 std::string timestamp_text(std::int64_t micros);  // Without an offset.
 
+// The one byte of a "char" as servers from 16 on print it: nothing for zero, "\\310" for what is not ASCII.
+// Older ones print the byte itself, which is no UTF-8.
+std::string char_text(char byte);
+
 // 16 bytes → "00112233-4455-…"; `out` has 36 bytes of room.
 void write_uuid(const char* bytes, char* out);
 

@@ -106,6 +106,13 @@ TEST(ValuesTest, ReadsDatesOfAllEras) {
   }
 }
 
+TEST(ValuesTest, PrintsACharThatIsNoUtf8AsNewServersDo) {
+  EXPECT_EQ(char_text('x'), "x");
+  EXPECT_EQ(char_text('\0'), "");
+  EXPECT_EQ(char_text('\xc8'), "\\310");
+  EXPECT_EQ(char_text('\x80'), "\\200");
+}
+
 TEST(ValuesTest, ReadsTimesWithoutTheirZone) {
   EXPECT_EQ(time_of_text("00:00:00"), 0);
   EXPECT_EQ(time_of_text("23:59:59.999999"), kDayMicros - 1);
