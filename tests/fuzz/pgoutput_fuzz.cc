@@ -12,8 +12,8 @@ namespace pgoutput = ferry::postgres::pgoutput;
 namespace {
 
 // Every view of an event lies in the message.
-void check_values(std::span<const pgoutput::Value> values, std::string_view message) {
-  for (const pgoutput::Value& value : values) {
+void check_values(std::span<const ferry::postgres::Value> values, std::string_view message) {
+  for (const ferry::postgres::Value& value : values) {
     if (value.bytes.empty()) continue;
     if (value.bytes.data() < message.data()) std::abort();
     if (value.bytes.data() + value.bytes.size() > message.data() + message.size()) std::abort();

@@ -42,6 +42,7 @@ constexpr SessionSetting kSession[] = {
     {"timezone", "UTC"},
     {"xmlbinary", "base64"},
     {"standard_conforming_strings", "on"},
+    {"quote_all_identifiers", "off"},
     {"statement_timeout", "0"},
     {"lock_timeout", "0"},
     {"idle_in_transaction_session_timeout", "0"},

@@ -57,7 +57,7 @@ TEST(PgoutputTest, ReadsFramesOfTransactions) {
 TEST(PgoutputTest, ReadsRelations) {
   Decoder decoder;
   std::string bytes = bytes_of(kGolden[1]);
-  auto keyed = std::get<Relation>(decoder.decode(bytes));
+  auto keyed = std::get<Description>(decoder.decode(bytes)).relation;
   EXPECT_EQ(keyed.oid, 0x4000U);
   EXPECT_EQ(keyed.schema, "public");
   EXPECT_EQ(keyed.name, "t");
@@ -68,7 +68,7 @@ TEST(PgoutputTest, ReadsRelations) {
   EXPECT_EQ(keyed.columns[0].type_oid, 23U);
   EXPECT_EQ(keyed.columns[0].typmod, -1);
   bytes = bytes_of(kGolden[2]);
-  auto whole = std::get<Relation>(decoder.decode(bytes));
+  auto whole = std::get<Description>(decoder.decode(bytes)).relation;
   EXPECT_EQ(whole.replica_identity, 'f');
   EXPECT_EQ(whole.columns[1].typmod, 0xA0006);
 }
@@ -84,7 +84,7 @@ TEST(PgoutputTest, ReadsRows) {
   bytes = bytes_of(kGolden[5]);
   auto update = std::get<Update>(decoder.decode(bytes));
   EXPECT_EQ(update.old, OldTuple::kNone);
-  EXPECT_EQ(update.after[2].kind, ValueKind::kUnchanged);
+  EXPECT_EQ(update.after[2].kind, ValueKind::kNotSent);
 
   bytes = bytes_of(kGolden[6]);
   auto moved = std::get<Update>(decoder.decode(bytes));

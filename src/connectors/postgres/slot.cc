@@ -99,15 +99,16 @@ std::optional<SlotFacts> find_slot(Connection& connection, const std::string& na
     lost =
         "coalesce(invalidation_reason, CASE WHEN wal_status = 'lost' THEN 'its log was removed' ELSE '' END)";
   Result found = connection.run(
-      {.sql = fmt::format("SELECT plugin, database, coalesce(active_pid, 0), confirmed_flush_lsn, {} "
+      {.sql = fmt::format("SELECT plugin, database, coalesce(active_pid, 0), confirmed_flush_lsn, {}, {} "
                           "FROM pg_replication_slots WHERE slot_name = $1",
-                          lost),
+                          lost, major >= 14 ? "two_phase" : "false"),
        .doing = fmt::format("look up the replication slot {}", name),
        .parameters = {name}},
       stop);
   if (found.rows() == 0) return std::nullopt;
   return SlotFacts{.plugin = std::string(found.text(0, 0)),
                    .database = std::string(found.text(0, 1)),
+                   .two_phase = found.boolean(0, 5),
                    .active_pid = static_cast<int>(found.integer(0, 2)),
                    .confirmed_flush = parse_lsn(found.text(0, 3)).value_or(Lsn{0}),
                    .lost_because = std::string(found.text(0, 4))};
