@@ -104,7 +104,7 @@ TEST_P(CaptureTest, WaitsForOpenTransactionsAndSendsThemWhole) {
 TEST_P(CaptureTest, NamesTheTransactionThatHoldsUpTheStart) {
   server_.sql("CREATE TABLE t (a int)");
   Connection open(read_settings(endpoint_at(server_.port())), ConnectionPurpose::kOrdinary, "open", {});
-  open.run("BEGIN; INSERT INTO public.t SELECT 42", "write", {});
+  open.run("BEGIN; INSERT INTO\n\tpublic.t\nSELECT 42\n-- " + std::string(1000, 'x'), "write", {});
   auto scope = scope_of("capture", {{"public", "t"}});
   scope.transaction_consistency_timeout = seconds(1);
 
@@ -114,6 +114,8 @@ TEST_P(CaptureTest, NamesTheTransactionThatHoldsUpTheStart) {
   EXPECT_EQ(kind, ErrorKind::kSourceTimeout);
   EXPECT_THAT(text, HasSubstr("INSERT INTO public.t SELECT 42"));
   EXPECT_THAT(text, HasSubstr("user postgres"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("\n")));
+  EXPECT_LT(text.size(), 600U);
   EXPECT_EQ(server_.value("SELECT count(*) FROM pg_replication_slots"), "0");
 }
 

@@ -53,13 +53,15 @@ Error slot_in_use(const std::string& name, const Holder& holder) {
                 .vendor_code = std::string(sqlstate::kObjectInUse)});
 }
 
-// What the slot's creation waits for, as one clause. The query text is the session's own and may be cut.
+// What the slot's creation waits for, as one clause. The query text is the session's own: it is put into one
+// line, and may be cut.
 std::string oldest_transaction(Connection& connection, std::stop_token stop) {
   Result found = connection.run(
       fmt::format(
           "SELECT * FROM ("
           "SELECT xact_start AS since, backend_xid::text AS xid, usename::text AS who, "
-          "'process ' || pid AS what, left(query, {}) AS query "
+          "'process ' || pid AS what, left(regexp_replace(btrim(query, E' \\t\\r\\n'), '\\s+', ' ', 'g'), "
+          "{}) AS query "
           "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
           "UNION ALL SELECT prepared, transaction::text, owner::text, 'prepared transaction ' || gid, '' "
           "FROM pg_prepared_xacts) open ORDER BY since LIMIT 1",
@@ -166,6 +168,14 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
         }
       }
     } catch (const Error& error) {
+      if (error.vendor_code() == sqlstate::kUndefinedFile) {
+        throw Error(ErrorKind::kSourceConfiguration,
+                    {.message = error.message(),
+                     .remedy = fmt::format("Install the plugin {} on the server; it comes with PostgreSQL's "
+                                           "contrib modules.",
+                                           slot.plugin),
+                     .vendor_code = error.vendor_code()});
+      }
       if (error.kind() != ErrorKind::kStopped) throw;
       walsender.cancel();
       throw;
