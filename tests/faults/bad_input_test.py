@@ -541,7 +541,7 @@ class RidingOutTest(BadInput):
                 command = self.start_run(
                     migration_type="full-load", task_settings=self.one_by_one,
                     source={"Port": self.gate.port,
-                            "PostgreSQLSettings": {"ExecuteTimeout": 2, "ConnectionTimeout": 2}},
+                            "ExtraConnectionAttributes": "executeTimeout=2;connectionTimeout=2"},
                     options=("--state", str(self.folder / "home" / str(new_connections_pass)), "--overwrite"))
                 command.wait_until(self.gate.is_stalled, "the stall in the load")
                 if new_connections_pass:
