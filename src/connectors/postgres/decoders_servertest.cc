@@ -10,6 +10,7 @@
 #include "connectors/postgres/client.h"
 #include "connectors/postgres/position.h"
 #include "connectors/postgres/settings.h"
+#include "connectors/postgres/slot.h"
 #include "connectors/postgres/tools_servertest.h"
 #include "tests/support/postgres_server.h"
 
@@ -467,6 +468,23 @@ TEST_P(DecodersTest, KeepTheShapesOfTransactionsInProgressApart) {
     if (i == 5) {
       EXPECT_EQ(shown(*one_side->changes.back().table), shown(*other_side->changes.back().table));
     }
+  }
+}
+
+TEST_P(DecodersTest, SaysThatThePluginIsNotInstalled) {
+  auto settings = read_settings(endpoint_at(server_.port()));
+  Connection connection(settings, ConnectionPurpose::kOrdinary, "control", {});
+  try {
+    create_slot(settings, connection,
+                {.name = "x",
+                 .plugin = "no_such_plugin",
+                 .application_name = "walsender",
+                 .connected = [](const SlotReader&) {}},
+                {});
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const base::Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kSourceConfiguration);
+    EXPECT_THAT(error.what(), HasSubstr("Install the plugin no_such_plugin on the server"));
   }
 }
 
