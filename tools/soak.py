@@ -47,6 +47,9 @@ from source_tables import list_tables, prepare_session  # noqa: E402
 from table_files import CHANGE_NAME, FilesError, Layout  # noqa: E402
 
 SERVER_SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB")
+# By major version, what makes the server send transactions while they are in progress: the larger ones, or every one.
+STREAMING_SETTINGS = {major: ("logical_decoding_work_mem = 64kB",) for major in (14, 15)} | {
+    major: ("debug_logical_replication_streaming = immediate",) for major in (16, 17, 18)}
 CDC_MAX_BATCH_INTERVAL_S = 2
 SHORT_CDC_MAX_BATCH_INTERVAL_S = 1
 CSV_NULL_VALUE = "\\N"
@@ -70,6 +73,7 @@ class Totals:
     operations: Counter[str] = field(default_factory=Counter)
     loaded: int = 0
     files: int = 0
+    streamed: int = 0  # transactions sent while they were in progress; a transaction may count again after a kill
 
     def add(self, comparisons: list[Comparison]) -> None:
         for comparison in comparisons:
@@ -204,6 +208,11 @@ class Round:
         self._totals.add(comparisons)
         return print_comparisons(comparisons)
 
+    def count_streamed(self) -> None:
+        if self._arguments.streaming:
+            [(count,)] = self._server.sql("SELECT coalesce(sum(stream_txns), 0) FROM pg_stat_replication_slots")
+            self._totals.streamed += int(count)
+
     def clean(self) -> None:
         """Has Ferry take its slot and its other traces out of the source, and looks whether it did."""
         subprocess.run([self._arguments.ferry, "clean", self._task, "--state", self._state], check=True,
@@ -246,6 +255,7 @@ class Soak:
         drained = time.monotonic()
         if not current.compare():
             return False
+        current.count_streamed()
         current.clean()
         shutil.rmtree(folder)
         print(f"{name}: {lived - started:.0f} s of killing, {drained - lived:.0f} s of catching up, "
@@ -272,8 +282,9 @@ class Soak:
 
     def print_totals(self) -> None:
         counts = self._writers.counts
-        print(f"\nseed {self._arguments.seed}, {' and '.join(self._arguments.format)}, {self._arguments.plugin}: "
-              f"{self.totals.rounds} rounds, {sum(self.totals.kills.values())} kills")
+        streaming = f", {self.totals.streamed:,} transactions sent in progress" if self._arguments.streaming else ""
+        print(f"\nseed {self._arguments.seed}, {' and '.join(self._arguments.format)}, {self._arguments.plugin}"
+              f"{streaming}: {self.totals.rounds} rounds, {sum(self.totals.kills.values())} kills")
         print(f"transactions: {counts.pop('commits', 0):,} committed, {counts.pop('rollbacks', 0):,} rolled back")
         changes = ", ".join(f"{self.totals.operations[operation]:,} {operation}" for operation in "IUD")
         print(f"rows in files: {self.totals.loaded:,} loaded, {changes}; {self.totals.files:,} files")
@@ -286,7 +297,9 @@ class Soak:
 
 def run(arguments: argparse.Namespace, folder: Path) -> bool:
     with ExitStack() as cleanup:
-        server = cleanup.enter_context(PostgresServer(arguments.postgres, SERVER_SETTINGS))
+        server = cleanup.enter_context(PostgresServer(
+            arguments.postgres,
+            SERVER_SETTINGS + (STREAMING_SETTINGS[arguments.postgres] if arguments.streaming else ())))
         soak_writers.create_tables(server.dsn(), arguments.rows, arguments.writers if arguments.ddl else 0)
         writers = soak_writers.Writers(server.dsn(), arguments.seed, arguments.writers, arguments.rows,
                                        ddl=arguments.ddl, rate=arguments.rate)
@@ -294,6 +307,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> bool:
         soak = Soak(server, arguments, folder, writers)
         equal = soak.run_each_failpoint() if arguments.once_each_failpoint else soak.run_for(arguments.minutes)
         soak.print_totals()
+        if equal and arguments.streaming and soak.totals.streamed == 0:
+            raise FerryError("no transaction was sent while it was in progress")
         return equal
 
 
@@ -310,6 +325,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--format", choices=(*FORMATS, "both"), default="parquet",
                         help="of the files (default %(default)s); both: in turn, a round each")
     parser.add_argument("--plugin", choices=("pgoutput", "test_decoding"), default="pgoutput")
+    parser.add_argument("--streaming", action="store_true",
+                        help="the server sends transactions while they are in progress: of more than 64 kB, or "
+                             "all of them from version 16 on")
     parser.add_argument("--postgres", type=int, default=15, help="the server's major version (default %(default)s)")
     parser.add_argument("--writers", type=int,
                         help=f"connections that write (default {WRITERS}, or {SHORT_WRITERS} for each failpoint)")
@@ -331,6 +349,8 @@ def parse_arguments() -> argparse.Namespace:
         arguments.rows = SHORT_ROWS if arguments.once_each_failpoint else ROWS
     if arguments.writers is None:
         arguments.writers = SHORT_WRITERS if arguments.once_each_failpoint else WRITERS
+    if arguments.streaming and (arguments.plugin != "pgoutput" or arguments.postgres not in STREAMING_SETTINGS):
+        parser.error("--streaming needs pgoutput and PostgreSQL 14 or later")
     if arguments.rows < ROWS_MIN:
         parser.error(f"--rows is at least {ROWS_MIN}")
     return arguments

@@ -72,7 +72,7 @@ TaskResult ReplicationTask::run(std::stop_token stop) {
       model::Phase phase = state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
       auto wait = model::wait_before_retry(definition_.settings.error_behavior, retry, phase);
       if (!wait) throw;
-      base::log_warning(base::kTaskManager, "{}; trying again in {} s", error.what(), wait->count());
+      base::log_warning(base::kTaskManager, "{} (trying again in {} s)", error.what(), wait->count());
       observer_.retrying(error.what(), wait->count());
       if (!clock_.wait(*wait, stop)) throw stopped_by(error);
     }

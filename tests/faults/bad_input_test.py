@@ -532,6 +532,38 @@ class RidingOutTest(BadInput):
         command.stop()
         self.assert_equal("t", "a_large")
 
+    def test_load_that_falls_silent(self) -> None:
+        """A connection that carries no byte any more is given up: where the server is reached, because it says that
+        it has more to send; where it is not, because it does not answer."""
+        for new_connections_pass in (True, False):
+            with self.subTest(new_connections_pass=new_connections_pass):
+                self.gate.stall_after(STALL_AFTER_BYTES)
+                command = self.start_run(
+                    migration_type="full-load", task_settings=self.one_by_one,
+                    source={"Port": self.gate.port,
+                            "ExtraConnectionAttributes": "executeTimeout=2;connectionTimeout=2"},
+                    options=("--state", str(self.folder / "home" / str(new_connections_pass)), "--overwrite"))
+                command.wait_until(self.gate.is_stalled, "the stall in the load")
+                if new_connections_pass:
+                    self.gate.pass_new()
+                command.wait_until(lambda: "trying again" in command.errors, "a warning")
+                self.assertIn("has sent more" if new_connections_pass else "no answer within 2 s", command.errors)
+                self.gate.pass_on()
+                self.assertEqual(command.wait(), 0, command.report())
+                self.assert_equal("t", "a_large")
+
+    def test_load_that_computes_for_long(self) -> None:
+        self.sql("DROP TABLE a_large; CREATE VIEW slow AS SELECT i, pg_sleep(3 * (i - 1)) IS NULL AS s FROM t")
+        command = self.start_run(migration_type="full-load", task_settings=self.one_by_one,
+                                 source={"PostgreSQLSettings": {"ExecuteTimeout": 1}},
+                                 mappings={"rules": [{
+                                     "rule-type": "selection", "rule-id": "1", "rule-name": "1",
+                                     "rule-action": "include", "object-locator": {
+                                         "schema-name": "public", "table-name": "slow", "table-type": "view"}}]})
+        self.assertEqual(command.wait(), 0, command.report())
+        self.assertNotIn("trying again", command.errors)
+        self.assertTrue((self.target / "public" / "slow").exists())
+
     def test_server_restarts_in_the_changes(self) -> None:
         command = self.start_run(task_settings=self.one_by_one)
         command.wait_for_output("following changes from")

@@ -42,6 +42,12 @@ class TcpGate:
         """No byte passes until pass_on()."""
         self._open.clear()
 
+    def pass_new(self) -> None:
+        """What stalls stays so, also after pass_on(); connections that are made from now on pass."""
+        stalled, self._open = self._open, threading.Event()
+        self._open.set()
+        stalled.clear()
+
     def stall_after(self, byte_count: int) -> None:
         """No byte passes any more once the server has sent this many from now on."""
         self._bytes_left = byte_count
@@ -107,11 +113,12 @@ class TcpGate:
                 self._open.clear()
 
     def _carry(self, source: socket.socket, target: socket.socket, from_server: bool) -> None:
+        may_pass = self._open
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 if from_server:
                     self._count(len(data))
-                self._open.wait()
+                may_pass.wait()
                 try:
                     target.sendall(data)
                 except OSError:

@@ -1,8 +1,9 @@
-// The load reads the server's binary form and the stream its text form. For every type and every edge of it
-// both must yield the same cell.
+// The load reads the server's binary form and the streams its text form. For every type and every edge of it
+// the load and both decoders must yield the same cell.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <fstream>
 #include <regex>
 #include <string>
@@ -76,7 +77,7 @@ std::string printable(const OwnedCell& cell) {
 
 class AgreementTest : public ::testing::TestWithParam<int> {};
 
-TEST_P(AgreementTest, LoadAndStreamYieldTheSameCellForEveryType) {
+TEST_P(AgreementTest, LoadAndStreamsYieldTheSameCellForEveryType) {
   PostgresServer server(GetParam());
   const TypesFile types = read_types(GetParam());
   server.sql(types.setup);
@@ -89,10 +90,23 @@ TEST_P(AgreementTest, LoadAndStreamYieldTheSameCellForEveryType) {
   server.sql("CREATE TABLE every_type (" + columns + ")");
 
   auto source = source_at(endpoint_at(server.port()));
-  MemoryNotes notes;
-  auto capture = source->capture(notes);
-  auto start = capture->prepare(scope_of("agree", {{"public", "every_type"}}), {});
-  capture->start(start.position, {});
+  struct Stream {
+    std::string plugin;
+    MemoryNotes notes;
+    std::unique_ptr<connector::Source> source;
+    std::unique_ptr<connector::SourceCapture> capture;
+  };
+  std::array<Stream, 2> streams;
+  streams[0].plugin = "no_preference";
+  streams[1].plugin = "test_decoding";
+  for (Stream& stream : streams) {
+    auto endpoint = endpoint_at(server.port());
+    endpoint.settings["pluginname"] = {.name = "PluginName", .value = stream.plugin};
+    stream.source = source_at(endpoint);
+    stream.capture = stream.source->capture(stream.notes);
+    auto start = stream.capture->prepare(scope_of("agree_" + stream.plugin, {{"public", "every_type"}}), {});
+    stream.capture->start(start.position, {});
+  }
 
   // One row per value, so that a disagreement has a name.
   std::string inserts;
@@ -107,29 +121,32 @@ TEST_P(AgreementTest, LoadAndStreamYieldTheSameCellForEveryType) {
   server.sql(inserts);
 
   Unloaded loaded = unload_all(*source, request_of({"public", "every_type"}));
-  Collector collector(*capture);
-  auto transaction = collector.next();
-  ASSERT_TRUE(transaction);
-  EXPECT_EQ(loaded.mark->covers(transaction->stamp), model::Coverage::kInCopy);
+  for (Stream& stream : streams) {
+    SCOPED_TRACE(stream.plugin);
+    Collector collector(*stream.capture);
+    auto transaction = collector.next();
+    ASSERT_TRUE(transaction);
+    EXPECT_EQ(loaded.mark->covers(transaction->stamp), model::Coverage::kInCopy);
 
-  std::vector<Row> streamed;
-  model::TableVersionPtr version;
-  for (const OwnedChange& change : transaction->changes) {
-    if (change.kind != model::ChangeKind::kInsert) continue;
-    streamed.push_back(change.after);
-    version = change.table;
-  }
-  ASSERT_EQ(loaded.rows.size(), names.size());
-  ASSERT_EQ(streamed.size(), names.size());
-  ASSERT_EQ(loaded.table->columns.size(), wanted.size() + 1);
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    EXPECT_EQ(to_string(loaded.table->columns[i + 1].type), wanted[i].logical) << wanted[i].type;
-    EXPECT_EQ(to_string(version->columns[i + 1].type), wanted[i].logical) << wanted[i].type;
-    EXPECT_EQ(version->columns[i + 1].source_number, loaded.table->columns[i + 1].source_number);
-  }
-  for (std::size_t row = 0; row < names.size(); ++row) {
-    for (std::size_t column = 0; column < loaded.rows[row].size(); ++column) {
-      EXPECT_EQ(printable(loaded.rows[row][column]), printable(streamed[row][column])) << names[row];
+    std::vector<Row> streamed;
+    model::TableVersionPtr version;
+    for (const OwnedChange& change : transaction->changes) {
+      if (change.kind != model::ChangeKind::kInsert) continue;
+      streamed.push_back(change.after);
+      version = change.table;
+    }
+    ASSERT_EQ(loaded.rows.size(), names.size());
+    ASSERT_EQ(streamed.size(), names.size());
+    ASSERT_EQ(loaded.table->columns.size(), wanted.size() + 1);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      EXPECT_EQ(to_string(loaded.table->columns[i + 1].type), wanted[i].logical) << wanted[i].type;
+      EXPECT_EQ(to_string(version->columns[i + 1].type), wanted[i].logical) << wanted[i].type;
+      EXPECT_EQ(version->columns[i + 1].source_number, loaded.table->columns[i + 1].source_number);
+    }
+    for (std::size_t row = 0; row < names.size(); ++row) {
+      for (std::size_t column = 0; column < loaded.rows[row].size(); ++column) {
+        EXPECT_EQ(printable(loaded.rows[row][column]), printable(streamed[row][column])) << names[row];
+      }
     }
   }
 

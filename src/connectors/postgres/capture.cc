@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <random>
-#include <span>
 #include <utility>
-#include <variant>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -24,20 +22,16 @@ using base::Error;
 using base::ErrorKind;
 using connector::CaptureScope;
 using connector::CaptureStart;
-using model::CellState;
 using model::ChangeBatch;
 using model::ChangeKind;
 using model::StreamIdentity;
 using model::StreamPosition;
-using pgoutput::OldTuple;
-using pgoutput::Value;
-using pgoutput::ValueKind;
 using std::chrono::milliseconds;
-using Images = ChangeBatch::Images;
 
 // The names under which the task's notes keep what a restart must know.
 constexpr std::string_view kNotePublications = "postgres.publications_created";
 constexpr std::string_view kNoteReader = "postgres.walsender";
+constexpr std::string_view kNotePlugin = "postgres.plugin";
 
 constexpr milliseconds kStatusIntervalMax{10'000};
 constexpr milliseconds kHeartbeatInterval{1'000};
@@ -67,37 +61,6 @@ std::int64_t server_micros_now() {
          kServerEpochMicros;
 }
 
-// Adds one image: a cell for each column of the table. `whole_old` holds the values that an unchanged TOAST
-// value of a new row is taken from, where the log has them.
-void add_image(const StreamTable& table, std::span<const Value> values, OldTuple old,
-               std::span<const Value> whole_old, ChangeBatch& batch, std::string& scratch) {
-  if (values.size() != table.row_size) {
-    throw Error(ErrorKind::kSourceProtocol,
-                fmt::format("a row of {} has {} values, where {} are expected",
-                            to_string(table.version->name), values.size(), table.row_size));
-  }
-  for (const StreamTable::Column& column : table.columns) {
-    if (column.place < 0 || (old == OldTuple::kKey && !column.in_identity)) {
-      batch.add_cell(CellState::kNotSent, {});
-      continue;
-    }
-    auto place = static_cast<std::size_t>(column.place);
-    const Value& value =
-        values[place].kind == ValueKind::kUnchanged && !whole_old.empty() ? whole_old[place] : values[place];
-    switch (value.kind) {
-      case ValueKind::kNull: batch.add_cell(CellState::kNull, {}); break;
-      case ValueKind::kUnchanged: batch.add_cell(CellState::kNotSent, {}); break;
-      case ValueKind::kText: {
-        TextValue read = column.read(column.codec, value.bytes, scratch);
-        batch.add_cell(read.state, read.bytes);
-        break;
-      }
-      case ValueKind::kBinary:
-        throw Error(ErrorKind::kSourceProtocol, "the stream holds binary values, which were not asked for");
-    }
-  }
-}
-
 }  // namespace
 
 // --- Before the stream
@@ -113,11 +76,6 @@ Connection& PostgresCapture::control(std::stop_token stop) {
 }
 
 void PostgresCapture::set_scope(const CaptureScope& scope, std::stop_token stop) {
-  if (settings_.plugin == Plugin::kTestDecoding) {
-    throw Error(ErrorKind::kUnsupported,
-                Error::Parts{.message = "the plugin test_decoding is not supported",
-                             .remedy = "Leave PluginName out: Ferry reads pgoutput."});
-  }
   task_name_ = scope.task_name;
   application_name_ = "ferry-" + scope.task_name;
   publications_ = publication_names(scope.task_name);
@@ -160,11 +118,17 @@ SlotFacts PostgresCapture::checked_slot(std::stop_token stop) {
                     slot_is_ours() ? "Reload the task: changes since it stopped are lost."
                                    : "Make the slot, or correct SlotName.");
   }
-  if (slot->plugin != kPgoutput) {
+  if (slot->plugin != kPgoutput && slot->plugin != kTestDecoding) {
     throw Error(
         ErrorKind::kSourceConfiguration,
         {.message = fmt::format("the replication slot {} uses the plugin {}", slot_name_, slot->plugin),
-         .remedy = "Use a slot made with the plugin pgoutput."});
+         .remedy = "Use a slot made with the plugin pgoutput or test_decoding."});
+  }
+  if (slot->plugin == kTestDecoding && slot->two_phase) {
+    // Such a slot sends a prepared transaction once, before it commits.
+    throw Error(ErrorKind::kSourceConfiguration,
+                {.message = fmt::format("the replication slot {} decodes prepared transactions", slot_name_),
+                 .remedy = "Use a slot made without two_phase."});
   }
   if (slot->database != settings_.database) {
     throw slot_lost(
@@ -177,6 +141,31 @@ SlotFacts PostgresCapture::checked_slot(std::stop_token stop) {
         "Reload the task, and raise max_slot_wal_keep_size on the server.");
   }
   return *slot;
+}
+
+// Tasks from before the note read pgoutput.
+std::string_view PostgresCapture::noted_plugin() const {
+  return notes_.get(kNotePlugin) == kTestDecoding ? kTestDecoding : kPgoutput;
+}
+
+void PostgresCapture::choose_plugin(const CaptureScope& scope, std::stop_token stop) {
+  plugin_ = kTestDecoding;
+  if (settings_.plugin != Plugin::kTestDecoding) {
+    try {
+      prepare_publications(scope, stop);
+      plugin_ = kPgoutput;
+    } catch (const Error& error) {
+      if (error.vendor_code() != sqlstate::kInsufficientPrivilege) throw;
+      base::log_warning(base::kSourceCapture,
+                        "the publications that pgoutput needs cannot be made, so changes are read with "
+                        "test_decoding: {}",
+                        error.message());
+    }
+  } else if (publications_are_ours()) {
+    drop_publications(control(stop), publications_, stop);
+    notes_.set(kNotePublications, "");
+  }
+  notes_.set(kNotePlugin, plugin_);
 }
 
 bool PostgresCapture::publications_are_ours() const {
@@ -202,6 +191,15 @@ void PostgresCapture::prepare_publications(const CaptureScope& scope, std::stop_
 
 Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_token stop) {
   SlotFacts slot = checked_slot(stop);
+  plugin_ = slot.plugin == kTestDecoding ? kTestDecoding : kPgoutput;
+  if (settings_.plugin == Plugin::kTestDecoding && plugin_ != kTestDecoding) {
+    throw Error(
+        ErrorKind::kSourceConfiguration,
+        {.message = fmt::format("the replication slot {} uses the plugin {}, where PluginName says {}",
+                                slot_name_, slot.plugin, kTestDecoding),
+         .remedy = "Leave PluginName out, or name a slot made with that plugin."});
+  }
+  notes_.set(kNotePlugin, plugin_);
   release_slot(control(stop), slot_name_, own_reader(), stop);
   Lsn from = slot.confirmed_flush;
   if (!scope.start_position.empty()) from = parse_start_position(scope.start_position);
@@ -213,7 +211,7 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
   }
   // Decoding looks the publications up as of each place in the log. So they must have been there at the
   // start; those made now can serve a start from now on.
-  if (!publications_exist(control(stop), publications_, stop)) {
+  if (plugin_ == kPgoutput && !publications_exist(control(stop), publications_, stop)) {
     prepare_publications(scope, stop);
     Lsn made =
         parse_lsn(
@@ -247,12 +245,12 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
     release_slot(connection, slot_name_, own_reader(), stop);
     drop_slot(connection, slot_name_, stop);
   }
-  prepare_publications(scope, stop);
+  choose_plugin(scope, stop);
   std::string application = fmt::format("{}-{}", application_name_, nonce());
   return create_slot(
       settings_, connection,
       {.name = slot_name_,
-       .plugin = kPgoutput,
+       .plugin = plugin_,
        .application_name = std::move(application),
        .transaction_timeout = scope.transaction_consistency_timeout,
        .connected = [this](const SlotReader& reader) { notes_.set(kNoteReader, reader.to_text()); }},
@@ -278,13 +276,20 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
          .remedy = "Point the endpoint at the server that the task was started on, or reload the task."});
   }
   SlotFacts slot = checked_slot(stop);
+  plugin_ = noted_plugin();
+  if (slot.plugin != plugin_) {
+    throw slot_lost(
+        fmt::format("the replication slot {} uses the plugin {}, but the task was started with {}",
+                    slot_name_, slot.plugin, plugin_),
+        "Reload the task: the slot is not the one that was made for it.");
+  }
   Lsn resume = lsn_of(checkpoint.resume_position);
   if (slot.confirmed_flush > resume) {
     throw slot_lost(fmt::format("the replication slot {} has been moved on to {}, past the checkpoint at {}",
                                 slot_name_, to_string(slot.confirmed_flush), to_string(resume)),
                     "Reload the task: another reader has taken its changes.");
   }
-  if (!publications_exist(control(stop), publications_, stop)) {
+  if (plugin_ == kPgoutput && !publications_exist(control(stop), publications_, stop)) {
     throw slot_lost(
         fmt::format("the publications {} and {} are gone", publications_.full, publications_.inserts),
         "Reload the task: the server cannot decode the log without them.");
@@ -329,9 +334,15 @@ std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::
 // ------------------------------------------------------------------------------------------------
 
 void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
-  from_ = lsn_of(from);
-  received_ = idle_through_ = yielded_through_ = from_;
-  acknowledged_ = number_of(from_);
+  received_ = lsn_of(from);
+  acknowledged_ = number_of(received_);
+  writer_.start(received_);
+  DecoderContext context{.settings = settings_,
+                         .writer = writer_,
+                         .control = [this](std::stop_token token) -> Connection& { return control(token); },
+                         .wants = [this](const model::TableName& table) { return is_wanted(table); }};
+  decoder_ = plugin_ == kTestDecoding ? make_test_decoding_decoder(std::move(context))
+                                      : make_pgoutput_decoder(std::move(context), publications_);
   release_slot(control(stop), slot_name_, own_reader(), stop);
 
   std::string application = fmt::format("{}-{}", application_name_, nonce());
@@ -346,14 +357,11 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
                                 .integer(0, 0);
   status_interval_ =
       timeout_ms > 0 ? std::min(kStatusIntervalMax, milliseconds(timeout_ms / 3)) : kStatusIntervalMax;
-  std::string options =
-      fmt::format("proto_version '1', publication_names '{},{}'", quote_identifier(publications_.full),
-                  quote_identifier(publications_.inserts));
-  if (stream_->server_major() >= 14) options += ", messages 'true'";
-  stream_->start_copy({.sql = fmt::format("START_REPLICATION SLOT {} LOGICAL {} ({})",
-                                          quote_identifier(slot_name_), to_string(from_), options),
-                       .doing = fmt::format("read the replication slot {}", slot_name_)},
-                      stop);
+  stream_->start_copy(
+      {.sql = fmt::format("START_REPLICATION SLOT {} LOGICAL {} ({})", quote_identifier(slot_name_),
+                          to_string(received_), decoder_->options(stream_->server_major())),
+       .doing = fmt::format("read the replication slot {}", slot_name_)},
+      stop);
   auto now = Clock::now();
   status_due_ = now;
   watch_due_ = now;
@@ -365,16 +373,19 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
   auto started = Clock::now();
   auto deadline = started + wait;
   // Under load the stream never pauses, so what is due by the clock is looked at here too.
-  if (started >= watch_due_ && transaction_ == 0) watch_tables(batch, stop);
+  watch_tables_when_due(batch, stop);
   while (batch.bytes() < bytes_max) {
     std::string_view message;
     CopyRead read = stream_->read_copy(message, milliseconds(0), batch.empty() ? stop : std::stop_token());
     if (read == CopyRead::kNothing) {
       // A pause is the time to say what has been made durable: the server keeps less log.
       send_status(/*even_if_not_due=*/acknowledged_.load() > reported_);
+      watch_tables_when_due(batch, stop);
       auto now = Clock::now();
-      if (now >= watch_due_ && transaction_ == 0) watch_tables(batch, stop);
-      if (now >= heartbeat_due_) add_heartbeat(batch);
+      if (now >= heartbeat_due_) {
+        heartbeat_due_ = now + kHeartbeatInterval;
+        writer_.add_heartbeat(batch);
+      }
       if (!batch.empty() || now >= deadline) return;
       auto left = std::chrono::ceil<milliseconds>(deadline - now);
       read = stream_->read_copy(message, std::min(left, kWaitStep), stop);
@@ -424,8 +435,9 @@ void PostgresCapture::take_message(std::string_view message, ChangeBatch& batch,
   if (message.front() != 'w' || message.size() < kDataHead) {
     throw Error(ErrorKind::kSourceProtocol, "the stream has a message of an unknown form");
   }
-  received_ = std::max(received_, Lsn{base::load_big_endian<std::uint64_t>(message.data() + 1)});
-  take_event(message.substr(kDataHead), batch, stop);
+  Lsn end{base::load_big_endian<std::uint64_t>(message.data() + 1)};
+  received_ = std::max(received_, end);
+  decoder_->take(message.substr(kDataHead), end, batch, stop);
 }
 
 void PostgresCapture::take_keepalive(std::string_view message) {
@@ -433,59 +445,35 @@ void PostgresCapture::take_keepalive(std::string_view message) {
   if (message.size() != kSize) throw Error(ErrorKind::kSourceProtocol, "the stream has a broken keepalive");
   Lsn end{base::load_big_endian<std::uint64_t>(message.data() + 1)};
   received_ = std::max(received_, end);
-  // Between transactions it says that the log up to `end` has nothing for us. A transaction that is still
-  // open on the server commits after it, and will be sent.
-  if (transaction_ == 0) idle_through_ = std::max(idle_through_, end);
+  writer_.idle(end);
   if (message.back() != 0) send_status(/*even_if_not_due=*/true);
 }
 
-void PostgresCapture::add_heartbeat(ChangeBatch& batch) {
-  heartbeat_due_ = Clock::now() + kHeartbeatInterval;
-  if (transaction_ != 0 || idle_through_ <= yielded_through_) return;
-  yielded_through_ = idle_through_;
-  batch.add_heartbeat(
-      {.id = 0, .commit_position = {}, .resume_position = position_of(idle_through_), .commit_time = 0});
+bool PostgresCapture::is_wanted(const model::TableName& table) const {
+  return tables_.contains(table) || (selects_ && selects_(table));
 }
 
-void PostgresCapture::begin_transaction(ChangeBatch& batch) {
-  if (std::exchange(begun_, true)) return;
-  batch.add_begin(transaction_);
-}
-
-StreamTable& PostgresCapture::changed_table(std::uint32_t oid, ChangeBatch& batch) {
-  StreamTable& table = relations_.find(oid);
-  begin_transaction(batch);
-  if (!std::exchange(table.announced, true)) {
-    batch.add_table_change(ChangeKind::kSchemaChange, transaction_, transaction_, table.version);
-  }
-  return table;
-}
-
-void PostgresCapture::take_commit(const pgoutput::Commit& commit, ChangeBatch& batch) {
-  idle_through_ = std::max(idle_through_, commit.end_lsn);
-  // Without changes for us it is no more than a heartbeat.
-  if (begun_) {
-    batch.add_commit(transaction_, {.id = transaction_,
-                                    .commit_position = position_of(commit.commit_lsn),
-                                    .resume_position = position_of(commit.end_lsn),
-                                    .commit_time = commit.commit_time + kServerEpochMicros});
-    yielded_through_ = std::max(yielded_through_, commit.end_lsn);
-  }
-  transaction_ = 0;
-  begun_ = false;
-  skipping_ = false;
-}
-
-// A publication lists its tables, so a table that belongs to the scope and is new must be added to it, and
-// one whose key went must leave the list that publishes updates, or its user's updates fail. The stream says
-// neither.
-void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
+void PostgresCapture::watch_tables_when_due(ChangeBatch& batch, std::stop_token stop) {
+  if (Clock::now() < watch_due_ || writer_.current() != 0) return;
   watch_due_ = Clock::now() + kWatchInterval;
+  watch_tables(batch, stop);
+  decoder_->look_again(stop);
+}
+
+// The stream does not say that a table came or went. And a publication lists its tables, so a table that
+// belongs to the scope and is new must be added to it, and one whose key went must leave the list that
+// publishes updates, or its user's updates fail.
+void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
+  bool published = plugin_ == kPgoutput;
   std::map<std::uint32_t, model::TableName> before = std::exchange(listed_, {});
-  for (const PublishedTable& table : list_published(control(stop), publications_, stop)) {
-    take_listed(table, batch, stop);
+  for (const PublishedTable& table :
+       list_published(control(stop), published ? publications_ : PublicationNames(), stop)) {
+    bool is_new = published ? table.in == PublishedTable::In::kNeither
+                            : !before.contains(table.oid) && (watched_ || !tables_.contains(table.name));
+    take_listed(table, is_new, batch, stop);
     before.erase(table.oid);
   }
+  watched_ = true;
   if (!before.empty()) {
     Lsn end =
         parse_lsn(
@@ -499,22 +487,24 @@ void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
     }
   }
   std::erase_if(dropped_, [&](const Dropped& drop) {
-    if (drop.noticed > idle_through_) return false;
+    if (drop.noticed > writer_.idle_through()) return false;
     batch.add_table_change(ChangeKind::kDrop, 0, 0, drop.table);
     return true;
   });
 }
 
-void PostgresCapture::take_listed(const PublishedTable& table, ChangeBatch& batch, std::stop_token stop) {
-  if (table.in == table.belongs_in()) {
-    listed_.emplace(table.oid, table.name);
+void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, ChangeBatch& batch,
+                                  std::stop_token stop) {
+  // Without publications every table is in the stream.
+  bool in_place = plugin_ == kPgoutput ? table.in == table.belongs_in() : !is_new;
+  bool wanted = is_wanted(table.name);
+  if (in_place) {
+    if (plugin_ == kPgoutput || wanted) listed_.emplace(table.oid, table.name);
     return;
   }
-  bool is_new = table.in == PublishedTable::In::kNeither;
-  bool wanted = tables_.contains(table.name) || (selects_ && selects_(table.name));
   if (!table.permanent || refused_.contains(table.oid) || (is_new && !wanted)) return;
   try {
-    if (!publish_table(control(stop), publications_, table, stop)) return;
+    if (plugin_ == kPgoutput && !publish_table(control(stop), publications_, table, stop)) return;
     listed_.emplace(table.oid, table.name);
     if (!is_new) return;
     DescribedTable described = describe_table(control(stop), settings_, table.name, stop);
@@ -527,52 +517,6 @@ void PostgresCapture::take_listed(const PublishedTable& table, ChangeBatch& batc
     refused_.insert(table.oid);
     base::log_warning(base::kSourceCapture, "table {} is not captured: {}", to_string(table.name),
                       error.what());
-  }
-}
-
-void PostgresCapture::take_event(std::string_view data, ChangeBatch& batch, std::stop_token stop) {
-  // A description that came before is known by its bytes alone.
-  pgoutput::Event event = decoder_.decode(data);
-  if (const auto* relation = std::get_if<pgoutput::Relation>(&event)) {
-    if (!relations_.knows(relation->oid, data)) relations_.take(*relation, data, control(stop), stop);
-    return;
-  }
-  if (const auto* begin = std::get_if<pgoutput::Begin>(&event)) {
-    transaction_ = begin->xid;
-    begun_ = false;
-    skipping_ = begin->final_lsn < from_;
-    return;
-  }
-  if (const auto* commit = std::get_if<pgoutput::Commit>(&event)) return take_commit(*commit, batch);
-  if (skipping_) return;
-  if (const auto* insert = std::get_if<pgoutput::Insert>(&event)) {
-    StreamTable& table = changed_table(insert->relation, batch);
-    batch.add_row_change(ChangeKind::kInsert, transaction_, transaction_, table.version, Images::kAfter);
-    add_image(table, insert->after, OldTuple::kNone, {}, batch, scratch_);
-    return;
-  }
-  if (const auto* update = std::get_if<pgoutput::Update>(&event)) {
-    StreamTable& table = changed_table(update->relation, batch);
-    bool has_before = update->old != OldTuple::kNone;
-    batch.add_row_change(ChangeKind::kUpdate, transaction_, transaction_, table.version,
-                         has_before ? Images::kBoth : Images::kAfter);
-    if (has_before) add_image(table, update->before, update->old, {}, batch, scratch_);
-    bool whole = update->old == OldTuple::kFull && update->before.size() == update->after.size();
-    add_image(table, update->after, OldTuple::kNone, whole ? update->before : std::span<const Value>(), batch,
-              scratch_);
-    return;
-  }
-  if (const auto* deletion = std::get_if<pgoutput::Delete>(&event)) {
-    StreamTable& table = changed_table(deletion->relation, batch);
-    batch.add_row_change(ChangeKind::kDelete, transaction_, transaction_, table.version, Images::kBefore);
-    add_image(table, deletion->before, deletion->old, {}, batch, scratch_);
-    return;
-  }
-  if (const auto* truncate = std::get_if<pgoutput::Truncate>(&event)) {
-    for (std::uint32_t oid : truncate->relations) {
-      StreamTable& table = changed_table(oid, batch);
-      batch.add_table_change(ChangeKind::kTruncate, transaction_, transaction_, table.version);
-    }
   }
 }
 

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "connector/source.h"
+#include "connectors/postgres/change_decoder.h"
+#include "connectors/postgres/change_writer.h"
 #include "connectors/postgres/client.h"
-#include "connectors/postgres/pgoutput.h"
 #include "connectors/postgres/position.h"
 #include "connectors/postgres/publications.h"
-#include "connectors/postgres/relations.h"
 #include "connectors/postgres/settings.h"
 #include "connectors/postgres/slot.h"
 
@@ -29,7 +29,7 @@ namespace ferry::postgres {
 class PostgresCapture final : public connector::SourceCapture {
  public:
   PostgresCapture(Settings settings, connector::TaskNotes& notes)
-      : settings_(std::move(settings)), notes_(notes), relations_(settings_) {}
+      : settings_(std::move(settings)), notes_(notes) {}
 
   connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
   void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
@@ -52,6 +52,10 @@ class PostgresCapture final : public connector::SourceCapture {
   model::StreamIdentity identity(std::stop_token stop);
   SlotFacts checked_slot(std::stop_token stop);
   bool publications_are_ours() const;
+  // The plugin that the task was prepared with.
+  std::string_view noted_plugin() const;
+  // Chooses the plugin of a slot of our own, and makes the publications that pgoutput needs.
+  void choose_plugin(const connector::CaptureScope& scope, std::stop_token stop);
   void prepare_publications(const connector::CaptureScope& scope, std::stop_token stop);
   Lsn prepare_users_slot(const connector::CaptureScope& scope, std::stop_token stop);
   Lsn prepare_own_slot(const connector::CaptureScope& scope, std::stop_token stop);
@@ -59,17 +63,13 @@ class PostgresCapture final : public connector::SourceCapture {
 
   void take_message(std::string_view message, model::ChangeBatch& batch, std::stop_token stop);
   void take_keepalive(std::string_view message);
-  void take_event(std::string_view data, model::ChangeBatch& batch, std::stop_token stop);
-  void take_commit(const pgoutput::Commit& commit, model::ChangeBatch& batch);
-  // The table of a row change about to be added: the transaction's begin and the table's shape stand before
-  // it.
-  StreamTable& changed_table(std::uint32_t oid, model::ChangeBatch& batch);
-  void begin_transaction(model::ChangeBatch& batch);
-  void add_heartbeat(model::ChangeBatch& batch);
+  bool is_wanted(const model::TableName& table) const;
   void send_status(bool even_if_not_due);
   // Follows tables that appear, go, or gain or lose what identifies their rows; called between transactions.
+  void watch_tables_when_due(model::ChangeBatch& batch, std::stop_token stop);
   void watch_tables(model::ChangeBatch& batch, std::stop_token stop);
-  void take_listed(const PublishedTable& table, model::ChangeBatch& batch, std::stop_token stop);
+  // Whether the table's changes are in the stream from now on, or were already.
+  void take_listed(const PublishedTable& table, bool is_new, model::ChangeBatch& batch, std::stop_token stop);
 
   const Settings settings_;
   connector::TaskNotes& notes_;
@@ -79,6 +79,7 @@ class PostgresCapture final : public connector::SourceCapture {
   std::string application_name_;
   std::string slot_name_;
   PublicationNames publications_;
+  std::string_view plugin_ = kPgoutput;  // Of the slot, once that is known.
   std::set<model::TableName> tables_;
   std::function<bool(const model::TableName&)> selects_;
   std::optional<Connection> control_;
@@ -86,21 +87,14 @@ class PostgresCapture final : public connector::SourceCapture {
 
   // The stream, from start() on.
   std::optional<Connection> stream_;
-  pgoutput::Decoder decoder_;
-  Relations relations_;
-  Lsn from_{};                     // Transactions whose commit record starts before it are left out.
-  std::uint32_t transaction_ = 0;  // The open transaction's xid, 0 between transactions.
-  bool skipping_ = false;          // The open transaction is left out.
-  bool begun_ = false;             // Its kBegin has been added: it has changes for us.
-  Lsn received_{};                 // How far the server has told us of its log.
-  Lsn idle_through_{};             // Everything before it has been yielded, or was empty of changes.
-  Lsn yielded_through_{};          // The last resume position that was yielded.
+  ChangeWriter writer_;
+  std::unique_ptr<ChangeDecoder> decoder_;
+  Lsn received_{};  // How far the server has told us of its log.
   Clock::time_point heartbeat_due_;
   Clock::time_point status_due_;
   std::chrono::milliseconds status_interval_{10'000};
   std::atomic<std::uint64_t> acknowledged_{0};  // Written by acknowledge() on another thread.
   std::uint64_t reported_ = 0;                  // The acknowledgement that the server was last told.
-  std::string scratch_;
 
   // What the last look at the catalog found.
   struct Dropped {
@@ -108,7 +102,8 @@ class PostgresCapture final : public connector::SourceCapture {
     Lsn noticed{};  // The log's end then: the table's last changes stand before it.
   };
   Clock::time_point watch_due_;
-  std::map<std::uint32_t, model::TableName> listed_;  // Published tables by oid.
+  bool watched_ = false;
+  std::map<std::uint32_t, model::TableName> listed_;  // Tables in the stream by oid.
   std::set<std::uint32_t> refused_;                   // Those that may not be published, which has been told.
   std::vector<Dropped> dropped_;                      // To be yielded when the stream has come that far.
 };

@@ -39,7 +39,7 @@ WHERE c.relkind IN ('r', 'v', 'p', 'm', 'f') AND )";
 constexpr std::string_view kColumnsQuery = R"(
 SELECT a.attnum, a.attname, a.attnotnull, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod),
        b.oid, b.typmod, b.typtype, b.typcategory, b.typname, b.typoutput, format_type(b.oid, b.typmod),
-       s.n_distinct, {generated}
+       s.n_distinct, {generated}, format_type(a.atttypid, NULL)
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -162,13 +162,13 @@ void set_identity(Connection& connection, const TableRow& row, model::TableVersi
 DescribedTable describe(Connection& connection, const Settings& settings, const TableRow& row,
                         std::stop_token stop) {
   int major = connection.server_major();
-  Result found = connection.run(
-      {.sql = fmt::format(fmt::runtime(kColumnsQuery),
-                          fmt::arg("generated", major >= 12 ? "a.attgenerated <> ''" : "false")),
-       .doing = fmt::format("describe the table {}", to_string(row.name)),
-       .parameters = {std::to_string(row.oid)},
-       .concern = Concern::kTable},
-      stop);
+  Result found =
+      connection.run({.sql = fmt::format(fmt::runtime(kColumnsQuery),
+                                         fmt::arg("generated", major >= 12 ? "a.attgenerated" : "''")),
+                      .doing = fmt::format("describe the table {}", to_string(row.name)),
+                      .parameters = {std::to_string(row.oid)},
+                      .concern = Concern::kTable},
+                     stop);
 
   auto version = std::make_shared<model::TableVersion>();
   version->name = row.name;
@@ -176,6 +176,7 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
   DescribedTable table;
   table.kind = row.kind == 'v' ? TableKind::kView : TableKind::kTable;
   table.unlogged = row.persistence == 'u';
+  table.replica_identity = row.replica_identity;
   std::optional<std::int16_t> digits_of_money;
   for (int i = 0; i < found.rows(); ++i) {
     PgType type{.oid = static_cast<std::uint32_t>(found.integer(i, 6)),
@@ -196,7 +197,9 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
                                 .distinct_share = distinct_share(found, i, row.rows)});
     table.columns.push_back({.type_oid = static_cast<std::uint32_t>(found.integer(i, 3)),
                              .typmod = static_cast<std::int32_t>(found.integer(i, 4)),
-                             .generated = found.boolean(i, 14),
+                             .type_name = std::string(found.text(i, 15)),
+                             .generated = !found.text(i, 14).empty(),
+                             .is_virtual = found.text(i, 14) == "v",
                              .codec = mapped.codec,
                              .select = select_expression(found, i, mapped.codec.codec)});
   }

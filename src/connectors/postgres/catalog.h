@@ -16,7 +16,9 @@ namespace ferry::postgres {
 struct CatalogColumn {
   std::uint32_t type_oid = 0;  // As declared: a domain's own number.
   std::int32_t typmod = -1;    // As declared.
-  bool generated = false;      // Left out of the log by servers before 18.
+  std::string type_name;       // As declared, without a modifier: "character varying".
+  bool generated = false;      // Left out of a pgoutput stream by servers before 18.
+  bool is_virtual = false;     // Generated when it is read: nowhere in the log.
   ColumnCodec codec;
   // The expression that reads it in a SELECT for a binary COPY.
   std::string select;
@@ -29,6 +31,7 @@ struct DescribedTable {
   std::vector<CatalogColumn> columns;
   connector::TableKind kind = connector::TableKind::kTable;
   bool unlogged = false;
+  char replica_identity = 'd';  // pg_class.relreplident.
 };
 
 // "schema"."table".

@@ -42,6 +42,7 @@ constexpr SessionSetting kSession[] = {
     {"timezone", "UTC"},
     {"xmlbinary", "base64"},
     {"standard_conforming_strings", "on"},
+    {"quote_all_identifiers", "off"},
     {"statement_timeout", "0"},
     {"lock_timeout", "0"},
     {"idle_in_transaction_session_timeout", "0"},
@@ -202,16 +203,16 @@ void Connection::throw_lost(std::string_view doing) const {
       .with_context(where_);
 }
 
-// Returns when the socket is ready or `wait` has passed, whichever is first. Throws Error(kStopped).
-void Connection::wait_for_socket(short events, milliseconds wait, std::stop_token stop) {
+// Returns when the socket is ready, or false when `wait` has passed first. Throws Error(kStopped).
+bool Connection::wait_for_socket(short events, milliseconds wait, std::stop_token stop) {
   auto deadline = Clock::now() + wait;
   while (true) {
     if (stop.stop_requested()) throw Error(ErrorKind::kStopped, "stopped while waiting for " + where_);
     auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
     if (left < milliseconds(0)) left = milliseconds(0);
     pollfd ready{.fd = PQsocket(connection_), .events = events, .revents = 0};
-    if (::poll(&ready, 1, static_cast<int>(std::min(left, kStopCheckInterval).count())) > 0) return;
-    if (left.count() == 0) return;
+    if (::poll(&ready, 1, static_cast<int>(std::min(left, kStopCheckInterval).count())) > 0) return true;
+    if (left.count() == 0) return false;
   }
 }
 
@@ -358,7 +359,7 @@ CopyRead Connection::read_copy(std::string_view& message, milliseconds wait, std
       if (stop.stop_requested()) throw Error(ErrorKind::kStopped, "stopped while reading from " + where_);
       return CopyRead::kNothing;
     }
-    wait_for_socket(POLLIN, left, stop);
+    if (wait_for_socket(POLLIN, left, stop)) last_heard_ = Clock::now();
     if (PQconsumeInput(connection_) == 0) throw_lost(copy_doing_);
   }
   // The end, good or bad: its result says which.

@@ -94,6 +94,8 @@ class Connection {
   CopyRead read_copy(std::string_view& message, std::chrono::milliseconds wait, std::stop_token stop);
   // Forgets what read_copy() gave: a huge message is not kept until the next one is asked for.
   void release_copy();
+  // When read_copy() last found bytes of the server, be they of a message that is not yet whole.
+  std::chrono::steady_clock::time_point last_heard() const { return last_heard_; }
   // Sends one message of ours into a replication stream.
   void write_copy(std::string_view message);
 
@@ -105,7 +107,7 @@ class Connection {
 
  private:
   void connect(const Settings& settings, const std::string& application_name, std::stop_token stop);
-  void wait_for_socket(short events, std::chrono::milliseconds wait, std::stop_token stop);
+  bool wait_for_socket(short events, std::chrono::milliseconds wait, std::stop_token stop);
   void flush(std::stop_token stop, std::chrono::steady_clock::time_point deadline);
   pg_result* next_result(std::chrono::steady_clock::time_point deadline, std::stop_token stop);
   void check_result(const pg_result* result, std::string_view doing, Concern concern) const;
@@ -116,6 +118,7 @@ class Connection {
   ConnectionPurpose purpose_;
   std::string where_;  // "db.example:5432/shop", for messages.
   std::chrono::milliseconds execute_timeout_;
+  std::chrono::steady_clock::time_point last_heard_;
   char* copied_ = nullptr;  // The message that read_copy() gave last.
   std::string copy_doing_;
   Concern copy_concern_ = Concern::kWork;

@@ -74,15 +74,30 @@ std::string_view sqlstate_in(std::string_view text) {
   return {};
 }
 
-// One line, without the LOCATION and DETAIL lines that verbose errors add.
+// What stands behind one of these, up to the next, may be of several lines.
+bool starts_field(std::string_view line) {
+  constexpr std::array<std::string_view, 6> kFields = {
+      "DETAIL:", "HINT:", "CONTEXT:", "QUERY:", "STATEMENT:", "LOCATION:"};
+  return std::ranges::any_of(kFields, [&](std::string_view field) { return line.starts_with(field); });
+}
+
+// What was said first, in one line, for each address that was tried: without the fields that verbose errors
+// add, without libpq's questions ("Is the server running …?"), and without a full stop at the end.
 std::string primary_of(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r";
   std::string result;
+  bool in_field = false;
   while (!text.empty()) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    while (!line.empty() && line.front() == '\t') line.remove_prefix(1);
-    if (line.empty() || line.starts_with("LOCATION:") || line.starts_with("DETAIL:")) continue;
-    if (!result.empty()) result += "; ";
+    bool continues = line.starts_with('\t');
+    line.remove_prefix(std::min(line.size(), line.find_first_not_of(kBlanks)));
+    line = line.substr(0, line.find_last_not_of(kBlanks) + 1);
+    if (line.starts_with("connection to server")) in_field = false;
+    in_field |= starts_field(line);
+    if (line.empty() || in_field || (continues && line.ends_with('?'))) continue;
+    if (line.ends_with('.')) line.remove_suffix(1);
+    if (!result.empty()) result += continues ? " " : "; ";
     result += line;
   }
   return result;

@@ -31,6 +31,7 @@ inline constexpr std::string_view kObjectInUse = "55006";
 inline constexpr std::string_view kUndefinedObject = "42704";
 inline constexpr std::string_view kQueryCanceled = "57014";
 inline constexpr std::string_view kInsufficientPrivilege = "42501";
+inline constexpr std::string_view kUndefinedFile = "58P01";
 }  // namespace sqlstate
 
 enum class ConnectionPurpose : std::uint8_t { kOrdinary, kReplication };

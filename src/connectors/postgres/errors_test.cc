@@ -69,5 +69,36 @@ TEST(ErrorsTest, LeavesDetailOut) {
             "Check the endpoint's database name.");
 }
 
+TEST(ErrorsTest, SaysWhatWasSaidInOneLine) {
+  struct {
+    const char* said;
+    const char* told;
+  } const cases[] = {
+      {"connection to server at \"h\" (::1), port 5 failed: Connection refused\n"
+       "\tIs the server running on that host and accepting TCP/IP connections?\n"
+       "connection to server at \"h\" (127.0.0.1), port 5 failed: Connection refused\n"
+       "\tIs the server running on that host and accepting TCP/IP connections?\n",
+       "connection to server at \"h\" (::1), port 5 failed: Connection refused; "
+       "connection to server at \"h\" (127.0.0.1), port 5 failed: Connection refused"},
+      {"server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n"
+       "\tbefore or while processing the request.\n",
+       "server closed the connection unexpectedly This probably means the server terminated abnormally "
+       "before or "
+       "while processing the request"},
+      {"FATAL:  too many\nDETAIL:  secret one\nsecret two\n\tsecret three\nHINT:  Do it.\nLOCATION:  a, "
+       "b.c:1\n"
+       "connection to server at \"h\" (10.0.0.1), port 5 failed: timeout expired.\n",
+       "FATAL:  too many; connection to server at \"h\" (10.0.0.1), port 5 failed: timeout expired"},
+      {"no answer.\r\n\n", "no answer"},
+      {"", ""},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(connect_error(each.said, "here", ConnectionPurpose::kOrdinary).message(),
+              std::string("cannot connect to here: ") + each.told);
+    EXPECT_EQ(statement_error({.sqlstate = "", .message = each.said}, "do it", Concern::kWork).message(),
+              std::string("cannot do it: ") + each.told);
+  }
+}
+
 }  // namespace
 }  // namespace ferry::postgres

@@ -72,7 +72,7 @@ void read_tuple(ByteReader& in, char kind, std::vector<Value>& values) {
     Value value;
     switch (form) {
       case 'n': break;
-      case 'u': value.kind = ValueKind::kUnchanged; break;
+      case 'u': value.kind = ValueKind::kNotSent; break;
       case 't':
       case 'b': {
         value.kind = form == 't' ? ValueKind::kText : ValueKind::kBinary;
@@ -93,11 +93,48 @@ OldTuple old_tuple(char mark) { return mark == 'K' ? OldTuple::kKey : OldTuple::
 Event Decoder::decode(std::string_view message) {
   ByteReader in(message);
   char kind = static_cast<char>(in.read<std::uint8_t>());
+  // Within a streamed piece each message of a change says its transaction first.
+  constexpr std::string_view kOfTransaction = "RYIUDTM";
+  bool says_xid = in_piece_ && kOfTransaction.find(kind) != std::string_view::npos;
+  streamed_xid_ = says_xid ? in.read<std::uint32_t>() : 0;
   Event event;
   switch (kind) {
     case 'B': event = read_begin(in); break;
     case 'C': event = read_commit(in); break;
-    case 'R': event = read_relation(in, columns_); break;
+    case 'S': {
+      if (in_piece_) broken(kind, "no place within another piece");
+      StreamStart start{.xid = in.read<std::uint32_t>()};
+      in.read<std::uint8_t>();  // Whether it is the transaction's first.
+      in_piece_ = true;
+      event = start;
+      break;
+    }
+    case 'E':
+      if (!in_piece_) broken(kind, "no place outside of a piece");
+      in_piece_ = false;
+      event = StreamStop{};
+      break;
+    case 'c': {
+      StreamCommit end;
+      end.xid = in.read<std::uint32_t>();
+      end.commit = read_commit(in);
+      event = end;
+      break;
+    }
+    case 'A': {
+      StreamAbort abort;
+      abort.xid = in.read<std::uint32_t>();
+      abort.subxid = in.read<std::uint32_t>();
+      event = abort;
+      break;
+    }
+    case 'R': {
+      Description description;
+      description.bytes = message.substr(message.size() - in.left());
+      description.relation = read_relation(in, columns_);
+      event = description;
+      break;
+    }
     case 'I': {
       Insert insert;
       insert.relation = in.read<std::uint32_t>();

@@ -6,11 +6,12 @@
 #include <variant>
 #include <vector>
 
+#include "connectors/postgres/logged_row.h"
 #include "connectors/postgres/position.h"
 
-// The messages of the pgoutput plugin, protocol versions 1 and 2 without streaming (PostgreSQL manual, 55.9
-// "Logical Replication Message Formats"). Pure: bytes in, one message out, views into the bytes; safe on
-// hostile bytes.
+// The messages of the pgoutput plugin, protocol versions 1 and 2 (PostgreSQL manual, 55.9 "Logical
+// Replication Message Formats"). Pure: bytes in, one message out, views into the bytes; safe on hostile
+// bytes.
 namespace ferry::postgres::pgoutput {
 
 // Microseconds since 2000-01-01.
@@ -28,37 +29,27 @@ struct Commit {
   ServerMicros commit_time = 0;
 };
 
-struct RelationColumn {
-  bool in_identity = false;
-  std::string_view name;
-  std::uint32_t type_oid = 0;
-  std::int32_t typmod = -1;
+// A piece of a transaction that is still in progress: what follows up to StreamStop is of it.
+struct StreamStart {
+  std::uint32_t xid = 0;
+};
+struct StreamStop {};
+
+struct StreamCommit {
+  std::uint32_t xid = 0;
+  Commit commit;
 };
 
-struct Relation {
-  std::uint32_t oid = 0;
-  std::string_view schema;
-  std::string_view name;
-  char replica_identity = 'd';  // pg_class.relreplident.
-  std::span<const RelationColumn> columns;
+// The transaction was rolled back, or the subtransaction where the two differ.
+struct StreamAbort {
+  std::uint32_t xid = 0;
+  std::uint32_t subxid = 0;
 };
 
-enum class ValueKind : std::uint8_t {
-  kNull,
-  kUnchanged,  // A TOASTed value that the change leaves as it was.
-  kText,
-  kBinary,
-};
-
-struct Value {
-  ValueKind kind = ValueKind::kNull;
-  std::string_view bytes;
-};
-
-enum class OldTuple : std::uint8_t {
-  kNone,
-  kKey,   // Only the columns of the replica identity; the others are null without meaning it.
-  kFull,  // REPLICA IDENTITY FULL.
+// A table as all that follows shows it; within a streamed piece, as that transaction sees it.
+struct Description {
+  Relation relation;
+  std::string_view bytes;  // What it was read from: equal descriptions have equal bytes.
 };
 
 struct Insert {
@@ -94,15 +85,21 @@ struct Message {
 // A message that says nothing to us: a type's name, an origin.
 struct Ignored {};
 
-using Event = std::variant<Ignored, Begin, Commit, Relation, Insert, Update, Delete, Truncate, Message>;
+using Event = std::variant<Ignored, Begin, Commit, StreamStart, StreamStop, StreamCommit, StreamAbort,
+                           Description, Insert, Update, Delete, Truncate, Message>;
 
-// Keeps the lists that an event's spans point to. Used by one thread.
+// Keeps the lists that an event's spans point to, and whether the messages are those of a streamed piece.
+// Used by one thread.
 class Decoder {
  public:
   // The event is valid until the next call. Throws Error(kSourceProtocol) for bytes of another form.
   Event decode(std::string_view message);
+  // The transaction of the last message, or its subtransaction; 0 outside of streamed pieces.
+  std::uint32_t streamed_xid() const { return streamed_xid_; }
 
  private:
+  bool in_piece_ = false;
+  std::uint32_t streamed_xid_ = 0;
   std::vector<RelationColumn> columns_;
   std::vector<Value> before_;
   std::vector<Value> after_;

@@ -109,22 +109,6 @@ Prerequisite check_replication_right(Connection& connection, std::stop_token sto
   return right;
 }
 
-// Publications are made in the database, by the owner of their tables, unless an administrator made them.
-Prerequisite check_publication_right(Connection& connection, std::stop_token stop) {
-  bool granted = connection
-                     .run(
-                         "SELECT has_database_privilege(current_database(), 'CREATE') "
-                         "OR EXISTS (SELECT 1 FROM pg_publication WHERE pubname LIKE 'ferry\\_%')",
-                         "ask for the user's rights", stop)
-                     .boolean(0, 0);
-  Prerequisite right = found("CREATE on the database", granted, granted ? "granted" : "missing",
-                             "Grant the source user CREATE on the database and make it the owner of the "
-                             "tables, so that publications can "
-                             "be made.");
-  right.kind = ErrorKind::kSourcePrivilege;
-  return right;
-}
-
 // A slot that falls behind one of these limits is lost, and the task must be reloaded.
 Prerequisite check_kept_log(Connection& connection, std::stop_token stop) {
   std::string size = setting(connection, "max_slot_wal_keep_size", stop);
@@ -173,7 +157,6 @@ std::vector<Prerequisite> check_prerequisites(const Settings& settings, bool wit
   Prerequisite right = check_replication_right(connection, stop);
   bool may_replicate = right.met;
   all.push_back(std::move(right));
-  all.push_back(check_publication_right(connection, stop));
   all.push_back(check_kept_log(connection, stop));
   // It would fail for a lack of rights as well, and then say less.
   if (may_replicate) all.push_back(check_replication_connection(settings, stop));

@@ -14,8 +14,6 @@ using base::Error;
 using base::ErrorKind;
 using model::RowIdentity;
 using model::TableVersion;
-using pgoutput::Relation;
-using pgoutput::RelationColumn;
 
 bool same(const CatalogColumn& catalog, const std::string& name, const RelationColumn& column) {
   return name == column.name && catalog.type_oid == column.type_oid && catalog.typmod == column.typmod;
@@ -70,47 +68,14 @@ void set_identity(const Relation& relation, const StreamTable& table, TableVersi
   version.identity = version.key.empty() ? RowIdentity::kNone : RowIdentity::kKey;
 }
 
-}  // namespace
-
-bool Relations::knows(std::uint32_t oid, std::string_view message) const {
-  auto found = tables_.find(oid);
-  return found != tables_.end() && found->second.message == message;
-}
-
-void Relations::take(const Relation& relation, std::string_view message, Connection& connection,
-                     std::stop_token stop) {
-  auto now = describe_table(connection, settings_, relation.oid, stop);
-  StreamTable table =
-      now && match(*now, relation) ? from_catalog(relation, *now) : from_message(relation, connection, stop);
-  table.row_size = relation.columns.size();
-  table.message = message;
-  for (StreamTable::Column& column : table.columns) column.read = text_reader(column.codec.codec);
-
-  auto& known = tables_[relation.oid];
-  // A message that came again for another reason (a new owner, a new statistics target) changes nothing.
-  bool changed = !known.version || *known.version != *table.version;
-  table.announced = !changed && known.announced;
-  if (!changed) table.version = known.version;
-  known = std::move(table);
-}
-
-StreamTable& Relations::find(std::uint32_t oid) {
-  auto found = tables_.find(oid);
-  if (found == tables_.end()) {
-    throw Error(ErrorKind::kSourceProtocol,
-                fmt::format("the stream has a change of table {} before its description", oid));
-  }
-  return found->second;
-}
-
-StreamTable Relations::from_catalog(const Relation& relation, const DescribedTable& table) const {
-  auto places = match(table, relation);
+StreamTable from_catalog(const Relation& relation, const DescribedTable& table,
+                         const std::vector<std::int32_t>& places) {
   StreamTable stream;
   auto version = std::make_shared<TableVersion>(*table.version);
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     // The estimate changes with every ANALYZE and is of no use to changes.
     version->columns[i].distinct_share = -1;
-    std::int32_t place = (*places)[i];
+    std::int32_t place = places[i];
     stream.columns.push_back(
         {.place = place,
          .in_identity = place >= 0 && relation.columns[static_cast<std::size_t>(place)].in_identity,
@@ -124,14 +89,14 @@ StreamTable Relations::from_catalog(const Relation& relation, const DescribedTab
 }
 
 // A column that the last known version has too keeps all that is known of it.
-StreamTable Relations::from_message(const Relation& relation, Connection& connection, std::stop_token stop) {
-  auto known = tables_.find(relation.oid);
+StreamTable from_relation(const Relation& relation, const StreamTable* known, const Settings& settings,
+                          Connection& connection, std::stop_token stop) {
   StreamTable stream;
   auto version = std::make_shared<TableVersion>();
   version->name = {.schema = std::string(relation.schema), .table = std::string(relation.name)};
   version->source_table = relation.oid;
   std::vector<std::int32_t> new_place;  // Of each column of the known version, -1 where it is gone.
-  if (known != tables_.end()) new_place.assign(known->second.columns.size(), -1);
+  if (known != nullptr) new_place.assign(known->columns.size(), -1);
 
   for (std::size_t i = 0; i < relation.columns.size(); ++i) {
     const RelationColumn& sent = relation.columns[i];
@@ -143,8 +108,8 @@ StreamTable Relations::from_message(const Relation& relation, Connection& connec
     model::Column described;
     described.name = sent.name;
     bool is_known = false;
-    if (known != tables_.end()) {
-      const StreamTable& before = known->second;
+    if (known != nullptr) {
+      const StreamTable& before = *known;
       for (std::size_t k = 0; k < before.columns.size(); ++k) {
         if (before.version->columns[k].name != sent.name || before.columns[k].type_oid != sent.type_oid ||
             before.columns[k].typmod != sent.typmod) {
@@ -160,7 +125,7 @@ StreamTable Relations::from_message(const Relation& relation, Connection& connec
       auto type = describe_type(connection, sent.type_oid, sent.typmod, stop);
       // A type that is gone is read as text; its values came as text.
       MappedType mapped =
-          type ? map_type(type->type, settings_)
+          type ? map_type(type->type, settings)
                : MappedType{.type = {.id = model::TypeId::kNclob}, .codec = {.codec = Codec::kPrinted}};
       if (mapped.codec.codec == Codec::kMoney) mapped.codec.money_digits = money_digits(connection, stop);
       described.type = mapped.type;
@@ -170,15 +135,78 @@ StreamTable Relations::from_message(const Relation& relation, Connection& connec
     version->columns.push_back(std::move(described));
     stream.columns.push_back(column);
   }
-  if (known != tables_.end()) {
-    for (std::uint32_t old : known->second.version->key) {
+  if (known != nullptr) {
+    for (std::uint32_t old : known->version->key) {
       if (new_place[old] >= 0) version->key.push_back(static_cast<std::uint32_t>(new_place[old]));
     }
-    if (version->key.size() != known->second.version->key.size()) version->key.clear();
+    if (version->key.size() != known->version->key.size()) version->key.clear();
   }
   set_identity(relation, stream, *version);
   stream.version = std::move(version);
   return stream;
+}
+
+}  // namespace
+
+StreamTablePtr make_stream_table(const Relation& relation, const std::optional<DescribedTable>& now,
+                                 const StreamTablePtr& known, const Settings& settings,
+                                 Connection& connection, std::stop_token stop) {
+  auto places = now ? match(*now, relation) : std::nullopt;
+  StreamTable table = places ? from_catalog(relation, *now, *places)
+                             : from_relation(relation, known.get(), settings, connection, stop);
+  table.by_catalog = places.has_value();
+  table.row_size = relation.columns.size();
+  table.whole_old_rows = relation.replica_identity == 'f';
+  for (StreamTable::Column& column : table.columns) column.read = text_reader(column.codec.codec);
+  // A description that came again for another reason (a new owner, a new statistics target) changes nothing.
+  if (known && *known->version == *table.version) table.version = known->version;
+  return std::make_shared<const StreamTable>(std::move(table));
+}
+
+const Relations::Described* Relations::current(std::uint32_t oid, std::uint32_t streamed_by) const {
+  if (auto streamed = streamed_.find(streamed_by); streamed != streamed_.end()) {
+    if (auto found = streamed->second.find(oid); found != streamed->second.end()) return &found->second;
+  }
+  auto found = tables_.find(oid);
+  return found == tables_.end() ? nullptr : &found->second;
+}
+
+StreamTablePtr Relations::describe(const Relation& relation, const StreamTablePtr& known,
+                                   std::stop_token stop) const {
+  Connection& connection = control_(stop);
+  auto now = describe_table(connection, settings_, relation.oid, stop);
+  return make_stream_table(relation, now, known, settings_, connection, stop);
+}
+
+void Relations::take(const pgoutput::Description& description, std::uint32_t streamed_by,
+                     std::stop_token stop) {
+  std::uint32_t oid = description.relation.oid;
+  const Described* known = current(oid, streamed_by);
+  StreamTablePtr table = known != nullptr ? known->table : nullptr;
+  if (!table || known->bytes != description.bytes) table = describe(description.relation, table, stop);
+  ByOid& tables = streamed_by == 0 ? tables_ : streamed_[streamed_by];
+  tables[oid] = {.table = std::move(table), .bytes = std::string(description.bytes), .order = ++taken_};
+}
+
+const StreamTable& Relations::find(std::uint32_t oid, std::uint32_t streamed_by) const {
+  if (const Described* found = current(oid, streamed_by)) return *found->table;
+  throw Error(ErrorKind::kSourceProtocol,
+              fmt::format("the stream has a change of table {} before its description", oid));
+}
+
+void Relations::commit(std::uint32_t streamed_by, std::stop_token stop) {
+  auto streamed = streamed_.extract(streamed_by);
+  if (streamed.empty()) return;
+  for (auto& [oid, described] : streamed.mapped()) {
+    Described& known = tables_[oid];
+    if (known.order > described.order) continue;
+    known = std::move(described);
+    if (known.table->by_catalog) continue;
+    pgoutput::Decoder decoder;
+    std::string message = "R" + known.bytes;
+    auto again = std::get<pgoutput::Description>(decoder.decode(message));
+    known.table = describe(again.relation, known.table, stop);
+  }
 }
 
 }  // namespace ferry::postgres

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -9,13 +11,14 @@
 #include <vector>
 
 #include "connectors/postgres/catalog.h"
+#include "connectors/postgres/logged_row.h"
 #include "connectors/postgres/pgoutput.h"
 #include "connectors/postgres/types.h"
 #include "model/table_version.h"
 
 namespace ferry::postgres {
 
-// A table of the stream as its last RELATION message describes it, ready for its rows to be read.
+// A table of the stream at one place of the log, ready for its rows to be read. Immutable once shared.
 struct StreamTable {
   struct Column {
     // Its place in the stream's rows; below 0 where the stream leaves the column out (a generated one).
@@ -30,33 +33,59 @@ struct StreamTable {
   model::TableVersionPtr version;
   std::vector<Column> columns;  // One per column of `version`.
   std::size_t row_size = 0;     // Values in a row of the stream.
-  bool announced = false;       // The version has been yielded as a schema change.
-  std::string message;          // The RELATION message that made it.
+  bool whole_old_rows = false;  // REPLICA IDENTITY FULL.
+  bool by_catalog = false;      // The catalog agreed with the stream when it was made.
 };
+using StreamTablePtr = std::shared_ptr<const StreamTable>;
 
-// The tables of one stream by pg_class.oid. Used by one thread.
+// Makes the table that `relation` describes. A relation says names, types and identity as they were at its
+// place in the log. It does not say column numbers, key order, nullability or generated columns; the catalog
+// (`now`) does, but as of now, which may be later, or earlier than a transaction that is in progress. So the
+// catalog is believed only where it agrees in every column. Where it does not, a column that `known`, the
+// table's last shape, has too keeps all that is known of it. A table that is equal to the known one keeps its
+// version. `connection` is for types.
+StreamTablePtr make_stream_table(const Relation& relation, const std::optional<DescribedTable>& now,
+                                 const StreamTablePtr& known, const Settings& settings,
+                                 Connection& connection, std::stop_token stop);
+
+// Gives the connection for the catalog, where that is needed.
+using Control = std::function<Connection&(std::stop_token)>;
+
+// The tables of a pgoutput stream by pg_class.oid. Used by one thread.
 //
-// A RELATION message says names, types and identity as they were at its place in the log. It does not say
-// column numbers, key order, nullability or generated columns; the catalog does, but as of now, which may be
-// later. So the catalog is believed only where it agrees with the message in every column.
+// What a transaction in progress shows of a table is its own until it commits: the server describes the table
+// again to the others, and to the transaction itself after a subtransaction was rolled back.
 class Relations {
  public:
-  explicit Relations(const Settings& settings) : settings_(settings) {}
+  Relations(const Settings& settings, Control control) : settings_(settings), control_(std::move(control)) {}
 
-  // Whether the message says nothing new.
-  bool knows(std::uint32_t oid, std::string_view message) const;
-  // Takes a RELATION message; `connection` is for the catalog.
-  void take(const pgoutput::Relation& relation, std::string_view message, Connection& connection,
-            std::stop_token stop);
-  // Throws Error(kSourceProtocol) where no message has described the table.
-  StreamTable& find(std::uint32_t oid);
+  // Takes a description, from within a piece of the transaction `streamed_by`, or 0.
+  void take(const pgoutput::Description& description, std::uint32_t streamed_by, std::stop_token stop);
+  // Throws Error(kSourceProtocol) where no description has come.
+  const StreamTable& find(std::uint32_t oid, std::uint32_t streamed_by) const;
+
+  // The transaction has committed: what it showed holds for all, unless the table was described to them
+  // since. Where the catalog could not yet agree with it, it is asked again.
+  void commit(std::uint32_t streamed_by, std::stop_token stop);
+  // It, or a part of it, was rolled back.
+  void roll_back(std::uint32_t streamed_by) { streamed_.erase(streamed_by); }
 
  private:
-  StreamTable from_catalog(const pgoutput::Relation& relation, const DescribedTable& table) const;
-  StreamTable from_message(const pgoutput::Relation& relation, Connection& connection, std::stop_token stop);
+  struct Described {
+    StreamTablePtr table;
+    std::string bytes;        // The description that made it.
+    std::uint64_t order = 0;  // When it was taken.
+  };
+  using ByOid = std::unordered_map<std::uint32_t, Described>;
+
+  StreamTablePtr describe(const Relation& relation, const StreamTablePtr& known, std::stop_token stop) const;
+  const Described* current(std::uint32_t oid, std::uint32_t streamed_by) const;
 
   const Settings& settings_;
-  std::unordered_map<std::uint32_t, StreamTable> tables_;
+  const Control control_;
+  ByOid tables_;
+  std::unordered_map<std::uint32_t, ByOid> streamed_;  // By transaction.
+  std::uint64_t taken_ = 0;
 };
 
 }  // namespace ferry::postgres

@@ -53,13 +53,15 @@ Error slot_in_use(const std::string& name, const Holder& holder) {
                 .vendor_code = std::string(sqlstate::kObjectInUse)});
 }
 
-// What the slot's creation waits for, as one clause. The query text is the session's own and may be cut.
+// What the slot's creation waits for, as one clause. The query text is the session's own: it is put into one
+// line, and may be cut.
 std::string oldest_transaction(Connection& connection, std::stop_token stop) {
   Result found = connection.run(
       fmt::format(
           "SELECT * FROM ("
           "SELECT xact_start AS since, backend_xid::text AS xid, usename::text AS who, "
-          "'process ' || pid AS what, left(query, {}) AS query "
+          "'process ' || pid AS what, left(regexp_replace(btrim(query, E' \\t\\r\\n'), '\\s+', ' ', 'g'), "
+          "{}) AS query "
           "FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
           "UNION ALL SELECT prepared, transaction::text, owner::text, 'prepared transaction ' || gid, '' "
           "FROM pg_prepared_xacts) open ORDER BY since LIMIT 1",
@@ -99,15 +101,16 @@ std::optional<SlotFacts> find_slot(Connection& connection, const std::string& na
     lost =
         "coalesce(invalidation_reason, CASE WHEN wal_status = 'lost' THEN 'its log was removed' ELSE '' END)";
   Result found = connection.run(
-      {.sql = fmt::format("SELECT plugin, database, coalesce(active_pid, 0), confirmed_flush_lsn, {} "
+      {.sql = fmt::format("SELECT plugin, database, coalesce(active_pid, 0), confirmed_flush_lsn, {}, {} "
                           "FROM pg_replication_slots WHERE slot_name = $1",
-                          lost),
+                          lost, major >= 14 ? "two_phase" : "false"),
        .doing = fmt::format("look up the replication slot {}", name),
        .parameters = {name}},
       stop);
   if (found.rows() == 0) return std::nullopt;
   return SlotFacts{.plugin = std::string(found.text(0, 0)),
                    .database = std::string(found.text(0, 1)),
+                   .two_phase = found.boolean(0, 5),
                    .active_pid = static_cast<int>(found.integer(0, 2)),
                    .confirmed_flush = parse_lsn(found.text(0, 3)).value_or(Lsn{0}),
                    .lost_because = std::string(found.text(0, 4))};
@@ -165,6 +168,14 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
         }
       }
     } catch (const Error& error) {
+      if (error.vendor_code() == sqlstate::kUndefinedFile) {
+        throw Error(ErrorKind::kSourceConfiguration,
+                    {.message = error.message(),
+                     .remedy = fmt::format("Install the plugin {} on the server; it comes with PostgreSQL's "
+                                           "contrib modules.",
+                                           slot.plugin),
+                     .vendor_code = error.vendor_code()});
+      }
       if (error.kind() != ErrorKind::kStopped) throw;
       walsender.cancel();
       throw;

@@ -20,6 +20,7 @@ inline constexpr std::string_view kTestDecoding = "test_decoding";
 struct SlotFacts {
   std::string plugin;
   std::string database;
+  bool two_phase = false;    // Sends prepared transactions before they commit.
   int active_pid = 0;        // 0 = nobody reads it.
   Lsn confirmed_flush{};     // The server sends nothing that commits before it.
   std::string lost_because;  // Empty while the slot can be read.

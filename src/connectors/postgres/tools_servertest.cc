@@ -104,20 +104,36 @@ void Collector::poll(std::chrono::milliseconds wait) {
   for (model::Change change; reader.next(change);) {
     switch (change.kind) {
       case model::ChangeKind::kHeartbeat: heartbeat_ = *change.stamp; break;
-      case model::ChangeKind::kBegin: open_.clear(); break;
+      case model::ChangeKind::kBegin: open_[change.transaction]; break;
       case model::ChangeKind::kCommit:
-        done_.push_back({.stamp = *change.stamp, .changes = std::move(open_)});
-        open_.clear();
+        done_.push_back({.stamp = *change.stamp, .changes = std::move(open_.at(change.transaction))});
+        open_.erase(change.transaction);
+        break;
+      case model::ChangeKind::kRollback:
+        if (change.subtransaction == change.transaction) {
+          open_.erase(change.transaction);
+        } else {
+          std::erase_if(open_.at(change.transaction), [&](const OwnedChange& each) {
+            return each.subtransaction == change.subtransaction;
+          });
+        }
         break;
       default:
-        (change.transaction == 0 ? outside_ : open_)
+        (change.transaction == 0 ? outside_ : open_.at(change.transaction))
             .push_back({.kind = change.kind,
                         .transaction = change.transaction,
+                        .subtransaction = change.subtransaction,
                         .table = *change.table,
                         .before = row_of(change.before),
                         .after = row_of(change.after)});
     }
   }
+}
+
+std::size_t Collector::open_changes() const {
+  std::size_t count = 0;
+  for (const auto& [transaction, changes] : open_) count += changes.size();
+  return count;
 }
 
 std::optional<OwnedTransaction> Collector::next(std::chrono::milliseconds wait) {

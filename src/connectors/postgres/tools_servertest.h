@@ -56,6 +56,7 @@ std::vector<Row> rows_of(const model::RecordBatch& batch);
 struct OwnedChange {
   model::ChangeKind kind = model::ChangeKind::kHeartbeat;
   std::uint64_t transaction = 0;
+  std::uint64_t subtransaction = 0;
   model::TableVersionPtr table;
   Row before;
   Row after;
@@ -66,7 +67,7 @@ struct OwnedTransaction {
   std::vector<OwnedChange> changes;
 };
 
-// Puts a capture's batches together to whole transactions.
+// Puts a capture's batches together to whole transactions, without what was rolled back.
 class Collector {
  public:
   explicit Collector(connector::SourceCapture& capture) : capture_(capture) {}
@@ -78,11 +79,13 @@ class Collector {
   std::vector<OwnedChange> take_outside() { return std::exchange(outside_, {}); }
   // Reads once, whatever it finds.
   void poll(std::chrono::milliseconds wait);
+  // Changes read of transactions whose end has not been read.
+  std::size_t open_changes() const;
 
  private:
   connector::SourceCapture& capture_;
   std::deque<OwnedTransaction> done_;
-  std::vector<OwnedChange> open_;
+  std::map<std::uint64_t, std::vector<OwnedChange>> open_;
   std::vector<OwnedChange> outside_;
   std::optional<model::TransactionStamp> heartbeat_;
 };

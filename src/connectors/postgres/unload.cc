@@ -37,9 +37,10 @@ constexpr std::int64_t kBatchBytesMax = std::int64_t{512} << 20;
 
 // What the table's unload and its readers share.
 struct Held {
-  Held(const Settings& settings, std::stop_token stop)
-      : connection(settings, ConnectionPurpose::kOrdinary, "ferry-unload", stop) {}
+  Held(const Settings& endpoint, std::stop_token stop)
+      : settings(endpoint), connection(settings, ConnectionPurpose::kOrdinary, "ferry-unload", stop) {}
 
+  const Settings settings;
   Connection connection;
   DescribedTable table;
   std::shared_ptr<const PostgresMark> mark;
@@ -143,6 +144,32 @@ std::string copy_statement(const Connection& connection, const DescribedTable& t
                      quote_table(table.version->name), where);
 }
 
+// For a COPY that has been silent for long. A query may compute for as long as it likes before it has a row,
+// so the silence proves nothing; the server is asked on another connection what it is doing for this one.
+// Throws Error(kSourceConnectionLost) where it waits for us or for the next statement, or knows of nothing;
+// or where it does not answer either.
+void check_on_silent(Held& held, std::stop_token stop) {
+  Connection asking(held.settings, ConnectionPurpose::kOrdinary, "ferry-unload-check", stop);
+  Result found =
+      asking.run({.sql = "SELECT coalesce(wait_event, ''), coalesce(state, '') FROM pg_stat_activity "
+                         "WHERE pid = $1::int4",
+                  .doing = "ask what the server does for a silent load",
+                  .parameters = {std::to_string(held.connection.backend_pid())}},
+                 stop);
+  std::string_view because = "is gone";
+  if (found.rows() > 0) {
+    bool sends = found.text(0, 0) == "ClientWrite";
+    if (!sends && !found.text(0, 1).starts_with("idle")) return;
+    because = sends ? "has sent more" : "has sent all";
+  }
+  throw Error(
+      ErrorKind::kSourceConnectionLost,
+      {.message = fmt::format("the load of {} has received nothing for {} s, but the server's process {} {}",
+                              to_string(held.table.version->name), held.settings.execute_timeout.count(),
+                              held.connection.backend_pid(), because),
+       .remedy = "Look for what drops connections between Ferry and the server."});
+}
+
 class CopySlice final : public SliceReader {
  public:
   CopySlice(std::shared_ptr<Held> held, const UnloadRequest& request, std::stop_token stop)
@@ -160,6 +187,7 @@ class CopySlice final : public SliceReader {
   }
 
   std::optional<model::RecordBatch> next(std::stop_token stop) override {
+    asked_ = std::chrono::steady_clock::now();
     while (!ended_ && reader_.rows() < rows_max_ && (reader_.rows() == 0 || reader_.bytes() < bytes_max_)) {
       std::string_view message;
       switch (held_->connection.read_copy(message, kReadWait, stop)) {
@@ -167,8 +195,7 @@ class CopySlice final : public SliceReader {
           reader_.add(message);
           held_->connection.release_copy();
           break;
-        // A table scan may find nothing to send for as long as it likes; a dead peer ends the connection.
-        case CopyRead::kNothing: break;
+        case CopyRead::kNothing: look_at_silence(stop); break;
         case CopyRead::kEnd: end(); break;
       }
     }
@@ -188,7 +215,16 @@ class CopySlice final : public SliceReader {
     ended_ = true;
   }
 
+  void look_at_silence(std::stop_token stop) {
+    auto since = std::max(asked_, held_->connection.last_heard());
+    if (std::chrono::steady_clock::now() - since < held_->settings.execute_timeout) return;
+    check_on_silent(*held_, stop);
+    asked_ = std::chrono::steady_clock::now();
+  }
+
   std::shared_ptr<Held> held_;
+  // When next() began to wait, or when the server last said that it is still at work.
+  std::chrono::steady_clock::time_point asked_;
   CopyBinaryReader reader_;
   std::int64_t bytes_max_;
   std::int64_t rows_max_;

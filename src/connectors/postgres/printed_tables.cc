@@ -1,0 +1,236 @@
+#include "connectors/postgres/printed_tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ferry::postgres {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+using Printed = std::span<const test_decoding::Column>;
+using Has = PrintedTables::Has;
+
+// Tables that nobody asked for; they are forgotten when there are more.
+constexpr std::size_t kTablesMax = 10'000;
+
+// Everything of a table that its rows do not show, as one text.
+constexpr std::string_view kHiddenQuery = R"(
+SELECT c.oid, md5(concat_ws('/', n.nspname, c.relname, c.relreplident,
+  (SELECT string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull), ','
+                     ORDER BY a.attnum)
+   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+  (SELECT string_agg(concat_ws(' ', i.indexrelid, i.indkey, i.indisprimary, i.indisreplident, i.indisvalid,
+                               i.indimmediate), ',' ORDER BY i.indexrelid)
+   FROM pg_index i WHERE i.indrelid = c.oid AND (i.indisprimary OR i.indisreplident))))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[]))";
+
+// Digits behind the point. The server prints a numeric with as many as its column has.
+std::int32_t fraction_digits(const Value& value) {
+  auto point = value.bytes.find('.');
+  return point == std::string_view::npos ? 0 : static_cast<std::int32_t>(value.bytes.size() - point - 1);
+}
+
+bool has_too_many_digits(const PrintedTable::Column& column, const Value& value) {
+  return column.fraction_digits_max >= 0 && fraction_digits(value) > column.fraction_digits_max;
+}
+
+bool shows(const PrintedTable& table, Printed columns) {
+  return std::ranges::equal(columns, table.columns, [](const auto& printed, const auto& known) {
+    return printed.name == known.name && printed.type == known.type &&
+           !has_too_many_digits(known, printed.value);
+  });
+}
+
+// Whether the columns, some of an old row, are all the table's, in its order.
+bool has_some(const PrintedTable& table, Printed columns) {
+  auto next = table.columns.begin();
+  for (const test_decoding::Column& column : columns) {
+    next = std::find_if(next, table.columns.end(), [&](const PrintedTable::Column& known) {
+      return known.name == column.name && known.type == column.type;
+    });
+    if (next++ == table.columns.end()) return false;
+  }
+  return true;
+}
+
+// What the rows do not show of a column.
+struct Facts {
+  std::uint32_t type_oid = 0;
+  std::int32_t typmod = -1;
+  bool in_identity = false;
+  bool is_virtual = false;
+};
+
+std::optional<Facts> facts_of(const DescribedTable& table, const test_decoding::Column& column) {
+  for (std::uint32_t i = 0; i < table.columns.size(); ++i) {
+    const CatalogColumn& each = table.columns[i];
+    if (table.version->columns[i].name != column.name || each.type_name != column.type) continue;
+    bool in_identity = table.replica_identity == 'f' || std::ranges::count(table.version->key, i) > 0;
+    return Facts{each.type_oid, each.typmod, in_identity, each.is_virtual};
+  }
+  return std::nullopt;
+}
+
+std::optional<Facts> facts_of(const PrintedTable& table, const test_decoding::Column& column) {
+  for (const PrintedTable::Column& each : table.columns) {
+    if (each.name != column.name || each.type != column.type) continue;
+    if (each.place < 0) return Facts{.is_virtual = true};
+    for (const StreamTable::Column& known : table.shape->columns) {
+      if (known.place == each.place) return Facts{known.type_oid, known.typmod, known.in_identity, false};
+    }
+  }
+  return std::nullopt;
+}
+
+std::uint32_t type_named(std::string_view name, Connection& connection, std::stop_token stop) {
+  Result found = connection.run({.sql = "SELECT coalesce(to_regtype($1)::oid, 0)",
+                                 .doing = "look up a type",
+                                 .parameters = {std::string(name)}},
+                                stop);
+  return static_cast<std::uint32_t>(found.integer(0, 0));
+}
+
+std::vector<test_decoding::Column> columns_of(const DescribedTable& table) {
+  std::vector<test_decoding::Column> columns;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    columns.push_back(
+        {.name = table.version->columns[i].name, .type = table.columns[i].type_name, .value = {}});
+  }
+  return columns;
+}
+
+// Nothing where the table is gone, or has another name by now.
+std::optional<DescribedTable> describe_if_there(Connection& connection, const Settings& settings,
+                                                const model::TableName& name, std::stop_token stop) {
+  try {
+    return describe_table(connection, settings, name, stop);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kSourceTable) throw;
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+PrintedTable& PrintedTables::find(std::string_view printed) {
+  name_ = printed;
+  auto found = tables_.find(name_);
+  if (found != tables_.end()) return found->second;
+  if (tables_.size() >= kTablesMax) {
+    std::erase_if(tables_, [](const auto& each) { return !each.second.wanted; });
+  }
+  PrintedTable& table = tables_[name_];
+  table.wanted = wants_(test_decoding::parse_table(printed));
+  return table;
+}
+
+void PrintedTables::fit(PrintedTable& table, std::string_view printed, Printed columns, Has has,
+                        std::stop_token stop) {
+  if (table.is_current && (has == Has::kAll ? shows(table, columns) : has_some(table, columns))) return;
+  Connection& connection = control_(stop);
+  model::TableName name = test_decoding::parse_table(printed);
+  auto now = describe_if_there(connection, settings_, name, stop);
+
+  // A row without all its columns is one of the catalog's table, or of the last shape, if that has them.
+  std::vector<test_decoding::Column> all_columns;
+  if (has == Has::kSome) {
+    if (now) all_columns = columns_of(*now);
+    if (table.shape && !(now && shows(table, all_columns)) && has_some(table, columns)) {
+      table.is_current = true;
+      return;
+    }
+    bool in_catalog = now && std::ranges::all_of(columns, [&](const test_decoding::Column& column) {
+                        return facts_of(*now, column).has_value();
+                      });
+    if (in_catalog) columns = all_columns;
+  }
+
+  Relation relation{.schema = name.schema, .name = name.table};
+  if (now) {
+    relation.oid = static_cast<std::uint32_t>(now->version->source_table);
+    relation.replica_identity = now->replica_identity;
+  } else if (table.shape) {
+    relation.oid = static_cast<std::uint32_t>(table.shape->version->source_table);
+    relation.replica_identity = table.shape->whole_old_rows ? 'f' : 'd';
+  }
+  std::vector<RelationColumn> sent;
+  std::vector<PrintedTable::Column> shown;
+  std::vector<const Value*> values;  // Of `sent`.
+  for (const test_decoding::Column& column : columns) {
+    std::optional<Facts> facts;
+    if (now) facts = facts_of(*now, column);
+    if (!facts && table.shape) facts = facts_of(table, column);
+    // With nothing else known, an old row that is not whole has the columns of its identity.
+    if (!facts) {
+      facts = Facts{.type_oid = type_named(column.type, connection, stop),
+                    .in_identity = has == Has::kSome && !now && !table.shape};
+    }
+    shown.push_back({.name = std::string(column.name),
+                     .type = std::string(column.type),
+                     .place = facts->is_virtual ? -1 : static_cast<std::int32_t>(sent.size())});
+    if (facts->is_virtual) continue;
+    sent.push_back({.in_identity = facts->in_identity,
+                    .name = column.name,
+                    .type_oid = facts->type_oid,
+                    .typmod = facts->typmod});
+    values.push_back(&column.value);
+  }
+  relation.columns = sent;
+
+  StreamTablePtr last = table.shape;
+  table.shape = make_stream_table(relation, now, last, settings_, connection, stop);
+  auto limit_digits = [&] {
+    bool fits = true;
+    for (PrintedTable::Column& column : shown) {
+      column.fraction_digits_max = -1;
+      for (const StreamTable::Column& known : table.shape->columns) {
+        if (column.place < 0 || known.place != column.place || known.codec.codec != Codec::kNumeric) continue;
+        auto place = static_cast<std::size_t>(column.place);
+        column.fraction_digits_max = known.codec.scale;
+        if (!has_too_many_digits(column, *values[place])) continue;
+        // The catalog is of a time when the column had another modifier: any number of digits will do.
+        sent[place].typmod = -1;
+        fits = false;
+      }
+    }
+    return fits;
+  };
+  if (!limit_digits()) {
+    table.shape = make_stream_table(relation, now, last, settings_, connection, stop);
+    limit_digits();
+  }
+  table.columns = std::move(shown);
+  table.is_current = true;
+  table.hidden.clear();
+}
+
+void PrintedTables::look_again(std::stop_token stop) {
+  std::string oids;
+  for (const auto& [name, table] : tables_) {
+    if (!table.is_current) continue;
+    oids += fmt::format("{}{}", oids.empty() ? "" : ",", table.shape->version->source_table);
+  }
+  if (oids.empty()) return;
+  Result found = control_(stop).run({.sql = std::string(kHiddenQuery),
+                                     .doing = "compare the tables' shapes with the catalog",
+                                     .parameters = {"{" + oids + "}"}},
+                                    stop);
+  std::unordered_map<std::uint64_t, std::string> hidden;
+  for (int i = 0; i < found.rows(); ++i) {
+    hidden.emplace(static_cast<std::uint64_t>(found.integer(i, 0)), found.text(i, 1));
+  }
+  for (auto& [name, table] : tables_) {
+    if (!table.is_current) continue;
+    // What was described since the last look may be of the time before what is found now.
+    std::string& now = hidden[table.shape->version->source_table];
+    table.is_current = table.hidden == now;
+    table.hidden = now;
+  }
+}
+
+}  // namespace ferry::postgres
