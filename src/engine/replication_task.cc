@@ -26,8 +26,10 @@ constexpr std::string_view kCachedChangesEndText = "engine.cached_changes_end.te
 void require(const std::vector<connector::Prerequisite>& prerequisites, const model::Endpoint& endpoint) {
   for (const connector::Prerequisite& prerequisite : prerequisites) {
     if (prerequisite.met) continue;
-    std::string message = fmt::format("{}: {} is {}", model::to_string(endpoint), prerequisite.name, prerequisite.seen);
-    if (prerequisite.required) throw Error(prerequisite.kind, {.message = message, .remedy = prerequisite.remedy});
+    std::string message =
+        fmt::format("{}: {} is {}", model::to_string(endpoint), prerequisite.name, prerequisite.seen);
+    if (prerequisite.required)
+      throw Error(prerequisite.kind, {.message = message, .remedy = prerequisite.remedy});
     base::log_warning(base::kTaskManager, "{}. {}", message, prerequisite.remedy);
   }
 }
@@ -40,6 +42,15 @@ std::vector<model::TableName> captured_tables(const std::vector<TableState>& tab
   return names;
 }
 
+// With --restart the journal still lists what earlier loads wrote, and under DO_NOTHING that stays.
+std::uint64_t last_load_epoch(const TaskState& state, const model::TableName& target) {
+  std::uint64_t last = 0;
+  for (const connector::ObjectRecord& object : state.objects(target)) {
+    if (object.phase == connector::ObjectPhase::kLoad) last = std::max(last, object.load_epoch);
+  }
+  return last;
+}
+
 // A stop is what was asked for, also where the next attempt would have been needed to go on.
 Error stopped_by(const Error& error) {
   return Error(ErrorKind::kStopped, fmt::format("the task was asked to stop after: {}", error.what()));
@@ -47,9 +58,10 @@ Error stopped_by(const Error& error) {
 
 }  // namespace
 
-ReplicationTask::ReplicationTask(const model::TaskDefinition& definition, const mapping::TableMapping& mapping,
-                                 const connector::Registry& registry, TaskState& state, TaskObserver& observer,
-                                 base::Clock& clock, TaskOptions options)
+ReplicationTask::ReplicationTask(const model::TaskDefinition& definition,
+                                 const mapping::TableMapping& mapping, const connector::Registry& registry,
+                                 TaskState& state, TaskObserver& observer, base::Clock& clock,
+                                 TaskOptions options)
     : definition_(definition),
       mapping_(mapping),
       registry_(registry),
@@ -57,7 +69,7 @@ ReplicationTask::ReplicationTask(const model::TaskDefinition& definition, const 
       observer_(observer),
       clock_(clock),
       options_(options),
-      row_errors_(state.folder() / "row_errors", definition.settings.error_behavior) {}
+      row_errors_(state, state.folder() / "row_errors", definition.settings.error_behavior) {}
 
 TaskResult ReplicationTask::run(std::stop_token stop) {
   for (int retry = 0;; ++retry) {
@@ -69,7 +81,8 @@ TaskResult ReplicationTask::run(std::stop_token stop) {
       if (stop.stop_requested()) throw stopped_by(error);
       if (!in_contact_ && options_.fail_on_first_contact) throw;
       if (progress() != before) retry = 0;
-      model::Phase phase = state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
+      model::Phase phase =
+          state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
       auto wait = model::wait_before_retry(definition_.settings.error_behavior, retry, phase);
       if (!wait) throw;
       base::log_warning(base::kTaskManager, "{}; trying again in {} s", error.what(), wait->count());
@@ -92,7 +105,8 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   std::unique_ptr<connector::Source> source =
       connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
   std::unique_ptr<connector::Target> target =
-      connector::find_connector(registry_, definition_.target.engine_name).open_target(definition_.target, target_context);
+      connector::find_connector(registry_, definition_.target.engine_name)
+          .open_target(definition_.target, target_context);
   TaskContext context{.definition = definition_,
                       .mapping = mapping_,
                       .source = *source,
@@ -138,9 +152,11 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   done.rows_changed = totals.rows;
   done.spilled_bytes = totals.spilled_bytes;
   for (TableResult& table : done.tables) {
-    std::int64_t loaded_errors = table.statistics.full_load_error_rows;
-    table.statistics = totals.tables[table.source];
-    table.statistics.full_load_error_rows = loaded_errors;
+    const TableStatistics& changes = totals.tables[table.source];
+    table.statistics.inserts = changes.inserts;
+    table.statistics.updates = changes.updates;
+    table.statistics.deletes = changes.deletes;
+    table.statistics.ddls = changes.ddls;
   }
   return done;
 }
@@ -174,7 +190,8 @@ void ReplicationTask::check(const TaskContext& context, std::stop_token stop) {
 }
 
 // From nothing to tables and a capture's start in the state.
-void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture* capture, std::stop_token stop) {
+void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture* capture,
+                            std::stop_token stop) {
   bool with_load = model::has_full_load(definition_.migration_type);
   std::vector<TableState> tables;
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
@@ -183,15 +200,16 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
     TableState table{.source = name,
                      .target = target_name(context, name),
                      .phase = with_load ? TablePhase::kQueued : TablePhase::kLoaded,
-                     .load_epoch = 0,
+                     .load_epoch = last_load_epoch(state_, target_name(context, name)),
                      .mark = {},
                      .rows_loaded = 0,
                      .error = {}};
     try {
       // Without a load nothing is removed, so what lies there does not matter.
-      target_tables->check({.table = target_version(context, catalog->describe(name, stop)),
-                            .mode = connector::PrepMode::kDropAndCreate,
-                            .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
+      target_tables->check(
+          {.table = target_version(context, catalog->describe(name, stop)),
+           .mode = with_load ? prep_mode(context) : connector::PrepMode::kDropAndCreate,
+           .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
     } catch (const Error& error) {
       if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
       table.phase = TablePhase::kError;
@@ -209,7 +227,8 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
     connector::CaptureStart start = capture->prepare(scope, stop);
     base::failpoint("after_capture_prepared");
     base::failpoint("before_start_stored");
-    state_.set_checkpoint({.identity = start.identity, .resume_position = start.position, .applied_through = {}});
+    state_.set_checkpoint(
+        {.identity = start.identity, .resume_position = start.position, .applied_through = {}});
   }
   state_.add_tables(tables);
   state_.set_phase(with_load ? TaskPhase::kLoading : TaskPhase::kChanges);
@@ -239,20 +258,20 @@ TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) cons
   TaskResult result;
   result.end = end;
   for (TableState& table : state_.tables()) {
-    RowErrorLog::Counts counts = context.row_errors.counts_of(table.target);
+    RowCounts counts = context.row_errors.counts_of(table.target);
     TableResult line{.source = std::move(table.source),
                      .phase = table.phase,
                      .rows_loaded = table.rows_loaded,
                      .error = std::move(table.error),
                      .statistics = {}};
     line.statistics.full_load_rows = table.rows_loaded;
-    line.statistics.full_load_error_rows = counts.row_errors;
-    line.statistics.data_warnings = counts.data_warnings;
+    line.statistics.full_load_error_rows = counts.load_errors;
+    line.statistics.change_error_rows = counts.change_errors;
+    line.statistics.data_warnings = counts.load_warnings + counts.change_warnings;
+    result.row_errors += counts.load_errors + counts.change_errors;
+    result.data_warnings += line.statistics.data_warnings;
     result.tables.push_back(std::move(line));
   }
-  RowErrorLog::Counts total = context.row_errors.total();
-  result.row_errors = total.row_errors;
-  result.data_warnings = total.data_warnings;
   result.row_errors_file = context.row_errors.file().string();
   return result;
 }

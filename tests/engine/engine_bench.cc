@@ -53,8 +53,11 @@ void Events::table_failed(const model::TableName& table, std::string_view) {
 void Events::table_loaded(const model::TableName& table, std::int64_t, double) {
   note([&](Seen& seen) { seen.loaded.push_back(table); });
 }
-void Events::changes_started(std::string_view) {
-  note([](Seen& seen) { ++seen.changes_started; });
+void Events::changes_started(std::string_view position) {
+  note([&](Seen& seen) {
+    ++seen.changes_started;
+    seen.started_at = position;
+  });
 }
 void Events::changes_applied(std::int64_t, std::int64_t, std::string_view) {
   note([](Seen&) {});

@@ -38,6 +38,7 @@ class Events final : public engine::TaskObserver {
   struct Seen {
     bool load_finished = false;
     int changes_started = 0;
+    std::string started_at;  // The last of them.
     std::vector<model::TableName> failed;
     std::vector<model::TableName> loaded;
     std::vector<std::int64_t> waits_s;

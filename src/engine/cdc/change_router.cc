@@ -41,6 +41,8 @@ ChangeRouter::ChangeRouter(const TaskContext& context) : context_(context) {
 }
 
 std::unique_ptr<model::Transaction> ChangeRouter::route(model::Transaction& transaction) {
+  ++transactions_;
+  context_.row_errors.begin_transaction(transaction.stamp().commit_position);
   return std::make_unique<RoutedTransaction>(*this, transaction);
 }
 
@@ -84,6 +86,13 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     suspend((*change.table)->name, table);
     return false;
   }
+  // Counted as the target counts (connector::ChangePoint).
+  if (table.transaction != transactions_) {
+    table.transaction = transactions_;
+    table.changes = 0;
+  }
+  context_.row_errors.begin_change(table.changes);
+  if (change.kind != ChangeKind::kSchemaChange) ++table.changes;
   switch (change.kind) {
     case ChangeKind::kInsert: ++table.statistics->inserts; break;
     case ChangeKind::kUpdate: ++table.statistics->updates; break;

@@ -30,7 +30,8 @@ constexpr std::chrono::milliseconds kCaptureWait{500};
 // A stored checkpoint costs a write to the disk, and where no object is open every transaction moves it.
 constexpr std::chrono::milliseconds kCheckpointInterval{100};
 
-// SOURCE_CAPTURE: fills the channel until stop or error, and keeps the source's connection alive while there is no room.
+// SOURCE_CAPTURE: fills the channel until stop or error, and keeps the source's connection alive while there
+// is no room.
 void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std::stop_token stop) {
   try {
     while (!stop.stop_requested()) {
@@ -39,7 +40,8 @@ void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std:
       if (batch->empty()) continue;
       std::size_t bytes = batch->bytes();
       std::shared_ptr<const ChangeBatch> full = std::move(batch);
-      while (channel.push(full, bytes, connector::kKeepAliveInterval, stop) == ChangeChannel::Pushed::kTimedOut) {
+      while (channel.push(full, bytes, connector::kKeepAliveInterval, stop) ==
+             ChangeChannel::Pushed::kTimedOut) {
         capture.keep_alive();
       }
     }
@@ -63,7 +65,8 @@ class Applier {
         completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
         stored_(std::move(from)),
         apply_(context.target.apply(apply_request())) {
-    apply_->recover(stored_);
+    context_.row_errors.store_each_report(context_.target.capabilities().atomic_checkpoint);
+    if (std::optional<Checkpoint> own = apply_->recover(stored_)) take_over(std::move(*own));
     accepted_ = stored_;
   }
 
@@ -78,7 +81,8 @@ class Applier {
       std::unique_ptr<model::Transaction> routed = router_.route(transaction);
       // A table change outside any transaction moves nothing on.
       if (transaction.stamp().id != 0) accepted_ = checkpoint_at(transaction.stamp());
-      apply_->apply(whole_rows_ ? *completer_.complete(*routed) : *routed, accepted_, context_.row_errors);
+      apply_->apply(whole_rows_ ? *completer_.complete(*routed) : *routed, accepted_,
+                    context_.row_errors.of_changes());
       ++transactions_;
       base::failpoint("after_transaction_applied");
       progress();
@@ -107,7 +111,9 @@ class Applier {
   }
 
   // Every transaction up to `position` has been accepted.
-  bool has_accepted(const model::StreamPosition& position) const { return accepted_.resume_position >= position; }
+  bool has_accepted(const model::StreamPosition& position) const {
+    return accepted_.resume_position >= position;
+  }
 
   void flush() {
     apply_->flush();
@@ -115,6 +121,9 @@ class Applier {
   }
 
   std::chrono::milliseconds tick_interval() const { return apply_->tick_interval(); }
+
+  // Where the stream is to start.
+  const model::StreamPosition& start() const { return stored_.resume_position; }
 
   StreamTotals totals(const Sorter& sorter) const {
     return {.reached_end = false,
@@ -131,14 +140,30 @@ class Applier {
       return value && settings.named(std::string("ChangeProcessingDdlHandlingPolicy.") + std::string(name));
     };
     return {.memory_bytes_max = context_.budget.apply,
-            .remove_on_truncate = asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
-            .remove_on_drop = asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
+            .remove_on_truncate =
+                asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
+            .remove_on_drop =
+                asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
+  }
+
+  // The target has more than the state knows: a run ended between its answer and the checkpoint.
+  void take_over(Checkpoint own) {
+    if (own.identity != stored_.identity || own.resume_position < stored_.resume_position) {
+      base::log_warning(base::kTargetApply,
+                        "the target's own checkpoint at {} of '{}' is not used: the task is at {} of '{}'",
+                        own.resume_position.text(), own.identity.text, stored_.resume_position.text(),
+                        stored_.identity.text);
+      return;
+    }
+    context_.state.set_checkpoint(own);
+    stored_ = std::move(own);
   }
 
   Checkpoint checkpoint_at(const model::TransactionStamp& stamp) const {
-    return {.identity = stored_.identity,
-            .resume_position = stamp.resume_position,
-            .applied_through = stamp.commit_position.empty() ? stored_.applied_through : stamp.commit_position};
+    return {
+        .identity = stored_.identity,
+        .resume_position = stamp.resume_position,
+        .applied_through = stamp.commit_position.empty() ? stored_.applied_through : stamp.commit_position};
   }
 
   const TaskContext& context_;
@@ -160,13 +185,12 @@ StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapt
   std::filesystem::path spill_folder = context.state.folder() / "spill";
   std::filesystem::create_directories(spill_folder);
   Sorter sorter({.memory_bytes_max = context.budget.sorter, .spill_folder = spill_folder});
-  Checkpoint from = *context.state.checkpoint();
-  Applier applier(context, capture, from);
+  Applier applier(context, capture, *context.state.checkpoint());
 
   base::failpoint("before_stream_start");
-  capture.start(from.resume_position, stop);
-  context.observer.changes_started(from.resume_position.text());
-  base::log_info(base::kSourceCapture, "changes are read from {} on", from.resume_position.text());
+  capture.start(applier.start(), stop);
+  context.observer.changes_started(applier.start().text());
+  base::log_info(base::kSourceCapture, "changes are read from {} on", applier.start().text());
 
   bool reached_end = false;
   ChangeChannel channel(static_cast<std::size_t>(context.budget.change_queue));
@@ -175,7 +199,8 @@ StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapt
     std::stop_callback forward(stop, [&] { capture_thread.request_stop(); });
     // The applier stops by itself only after the capture has: what was captured is applied.
     while (!channel.drained()) {
-      if (std::optional<std::shared_ptr<const ChangeBatch>> batch = channel.pop(applier.tick_interval(), {})) {
+      if (std::optional<std::shared_ptr<const ChangeBatch>> batch =
+              channel.pop(applier.tick_interval(), {})) {
         sorter.add(std::move(*batch));
       }
       applier.take(sorter);
@@ -190,7 +215,8 @@ StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapt
     if (!reached_end) channel.pop(std::chrono::milliseconds(0), {});
   }
   applier.flush();
-  // The capture's thread has ended, so its calls are this thread's now: this one sends the last acknowledgement.
+  // The capture's thread has ended, so its calls are this thread's now: this one sends the last
+  // acknowledgement.
   capture.keep_alive();
   StreamTotals totals = applier.totals(sorter);
   totals.reached_end = reached_end;

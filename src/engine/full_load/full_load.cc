@@ -26,15 +26,6 @@ constexpr std::int64_t kBatchBytesMin = 256 << 10;
 // So many rows that per-batch work does not show, so few that a batch's columns stay in the cache.
 constexpr std::int64_t kBatchRowsMax = 16384;
 
-connector::PrepMode prep_mode(model::TargetTablePrepMode mode) {
-  switch (mode) {
-    case model::TargetTablePrepMode::kDoNothing: return connector::PrepMode::kDoNothing;
-    case model::TargetTablePrepMode::kTruncateBeforeLoad: return connector::PrepMode::kTruncateBeforeLoad;
-    case model::TargetTablePrepMode::kDropAndCreate: break;
-  }
-  return connector::PrepMode::kDropAndCreate;
-}
-
 // Loads one table under one load epoch.
 class TableLoader {
  public:
@@ -43,16 +34,14 @@ class TableLoader {
 
   void run(std::stop_token stop) {
     auto started = context_.clock.steady_now();
-    bool first_load = table_.load_epoch == 0;
+    bool first_load = table_.phase == TablePhase::kQueued;
     std::unique_ptr<connector::TargetTables> tables = context_.target.tables();
-    if (table_.phase == TablePhase::kLoading) tables->discard_loads(table_.target, table_.load_epoch + 1);
+    if (table_.phase == TablePhase::kLoading) tables->discard_load(table_.target, table_.load_epoch);
 
     std::unique_ptr<connector::TableUnload> unload = begin_unload(stop);
     model::TableVersionPtr target = target_version(context_, unload->table());
     if (first_load) {
-      tables->prepare({.table = target,
-                       .mode = prep_mode(context_.definition.settings.full_load.target_table_prep_mode),
-                       .foreign = context_.foreign_objects});
+      tables->prepare({.table = target, .mode = prep_mode(context_), .foreign = context_.foreign_objects});
     }
 
     table_.phase = TablePhase::kLoading;
@@ -61,11 +50,15 @@ class TableLoader {
     base::failpoint("before_table_loading");
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");
+    context_.row_errors.begin_load(table_.target);
     context_.observer.table_load_started(table_.source, unload->rows_estimate());
 
     std::int64_t rows = 0;
-    for (std::size_t slice = 0; slice < unload->slice_count(); ++slice) rows += load_slice(*unload, slice, target, stop);
+    for (std::size_t slice = 0; slice < unload->slice_count(); ++slice)
+      rows += load_slice(*unload, slice, target, stop);
 
+    // Still void until the table is loaded.
+    context_.row_errors.store_load(table_.target);
     table_.phase = TablePhase::kLoaded;
     table_.rows_loaded = rows;
     base::failpoint("before_table_loaded");
@@ -73,13 +66,14 @@ class TableLoader {
     base::failpoint("after_table_loaded");
     std::chrono::duration<double> taken = context_.clock.steady_now() - started;
     context_.observer.table_loaded(table_.source, rows, taken.count());
-    base::log_info(base::kTargetLoad, "table {} loaded: {} rows in {:.3f} s", model::to_string(table_.source), rows,
-                   taken.count());
+    base::log_info(base::kTargetLoad, "table {} loaded: {} rows in {:.3f} s", model::to_string(table_.source),
+                   rows, taken.count());
   }
 
   // What a load that ended in an error of this table leaves behind goes.
   void fail(std::string_view error) {
-    context_.target.tables()->discard_loads(table_.target, table_.load_epoch + 1);
+    context_.target.tables()->discard_load(table_.target, table_.load_epoch);
+    context_.row_errors.store_load(table_.target);
     suspend_table(context_, table_, error);
   }
 
@@ -95,8 +89,8 @@ class TableLoader {
     return context_.source.unload()->begin(request, stop);
   }
 
-  std::int64_t load_slice(connector::TableUnload& unload, std::size_t slice, const model::TableVersionPtr& target,
-                          std::stop_token stop) {
+  std::int64_t load_slice(connector::TableUnload& unload, std::size_t slice,
+                          const model::TableVersionPtr& target, std::stop_token stop) {
     std::unique_ptr<connector::SliceReader> reader = unload.open_slice(slice, stop);
     std::unique_ptr<connector::TargetLoad> load =
         context_.target.load({.table = target,
@@ -109,7 +103,7 @@ class TableLoader {
     std::int64_t rows = 0;
     while (std::optional<model::RecordBatch> batch = reader->next(stop)) {
       base::failpoint("during_table_load");
-      load->write(*batch, context_.row_errors);
+      load->write(*batch, context_.row_errors.of_loads());
       if (context_.row_errors.is_suspended(table_.target)) {
         throw Error(ErrorKind::kTargetTable, context_.row_errors.suspension_reason(table_.target));
       }
@@ -129,7 +123,8 @@ class TableLoader {
 void run_full_load(const TaskContext& context, std::stop_token stop) {
   std::vector<TableState> waiting;
   for (TableState& table : context.state.tables()) {
-    if (table.phase == TablePhase::kQueued || table.phase == TablePhase::kLoading) waiting.push_back(std::move(table));
+    if (table.phase == TablePhase::kQueued || table.phase == TablePhase::kLoading)
+      waiting.push_back(std::move(table));
   }
   std::ranges::sort(waiting, {}, [&](const TableState& table) {
     return std::tuple(-context.mapping.load_order(table.source), table.source.table, table.source.schema);
@@ -162,7 +157,8 @@ void run_full_load(const TaskContext& context, std::stop_token stop) {
   };
   {
     std::vector<std::jthread> threads;
-    std::size_t count = std::min(waiting.size(), static_cast<std::size_t>(std::max<std::int64_t>(1, context.load_threads)));
+    std::size_t count =
+        std::min(waiting.size(), static_cast<std::size_t>(std::max<std::int64_t>(1, context.load_threads)));
     for (std::size_t i = 0; i < count; ++i) threads.emplace_back(work);
   }
   if (first_error && !stop.stop_requested()) std::rethrow_exception(first_error);
