@@ -9,6 +9,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/change_stream.h"
+#include "engine/cdc/table_copies.h"
 #include "engine/full_load/full_load.h"
 #include "engine/tables_manager.h"
 #include "model/recovery_schedule.h"
@@ -34,12 +35,13 @@ void require(const std::vector<connector::Prerequisite>& prerequisites, const mo
   }
 }
 
-std::vector<model::TableName> captured_tables(const std::vector<TableState>& tables) {
-  std::vector<model::TableName> names;
+void set_tables(connector::CaptureScope& scope, const std::vector<TableState>& tables) {
   for (const TableState& table : tables) {
-    if (table.phase != TablePhase::kError) names.push_back(table.source);
+    bool is_gone = table.phase == TablePhase::kDropped || table.phase == TablePhase::kLeft;
+    if (table.phase != TablePhase::kError && !is_gone) scope.tables.push_back(table.source);
+    // One that has left is new when it comes back.
+    if (table.source_number != 0 && table.phase != TablePhase::kLeft) scope.known_tables.insert(table.source_number);
   }
-  return names;
 }
 
 // With --restart the journal still lists what earlier loads wrote, and under DO_NOTHING that stays.
@@ -145,9 +147,18 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
     }
   }
 
-  StreamTotals totals = run_change_stream(context, *capture, cached_changes_end(), stop);
+  StreamTotals totals;
+  StreamEnd end = StreamEnd::kPaused;
+  while (true) {
+    copy_tables(context, *capture, totals, stop);
+    end = run_change_stream(context, *capture, cached_changes_end(), totals, stop);
+    if (end != StreamEnd::kPaused) break;
+    capture.reset();
+    capture = source->capture(state_);
+    capture->verify(capture_scope(), *state_.checkpoint(), stop);
+  }
   base::failpoint("before_final_state");
-  TaskResult done = result(totals.reached_end ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
+  TaskResult done = result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
   done.spilled_bytes = totals.spilled_bytes;
@@ -200,14 +211,13 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
     TableState table{.source = name,
                      .target = target_name(context, name),
                      .phase = with_load ? TablePhase::kQueued : TablePhase::kLoaded,
-                     .load_epoch = last_load_epoch(state_, target_name(context, name)),
-                     .mark = {},
-                     .rows_loaded = 0,
-                     .error = {}};
+                     .load_epoch = last_load_epoch(state_, target_name(context, name))};
     try {
+      model::TableVersionPtr version = catalog->describe(name, stop);
+      table.source_number = version->source_table;
       // Without a load nothing is removed, so what lies there does not matter.
       target_tables->check(
-          {.table = target_version(context, catalog->describe(name, stop)),
+          {.table = target_version(context, version),
            .mode = with_load ? prep_mode(context) : connector::PrepMode::kDropAndCreate,
            .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
     } catch (const Error& error) {
@@ -222,7 +232,7 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
 
   if (capture != nullptr) {
     connector::CaptureScope scope = capture_scope();
-    scope.tables = captured_tables(tables);
+    set_tables(scope, tables);
     base::failpoint("before_capture_prepared");
     connector::CaptureStart start = capture->prepare(scope, stop);
     base::failpoint("after_capture_prepared");
@@ -238,7 +248,7 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
 connector::CaptureScope ReplicationTask::capture_scope() {
   connector::CaptureScope scope;
   scope.task_name = state_.task_name();
-  scope.tables = captured_tables(state_.tables());
+  set_tables(scope, state_.tables());
   scope.selects = [&mapping = mapping_](const model::TableName& name) {
     return mapping.selects(name, model::TableKind::kTable);
   };
@@ -257,9 +267,16 @@ std::vector<std::string> ReplicationTask::clean(std::stop_token stop) {
 TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) const {
   TaskResult result;
   result.end = end;
-  for (TableState& table : state_.tables()) {
+  std::vector<TableState> tables = state_.tables();
+  for (TableState& table : tables) {
+    // One line for each name: the table that has it, not one that had it before.
+    bool has_successor = std::ranges::any_of(tables, [&](const TableState& other) {
+      return other.source == table.source && other.source_number != table.source_number &&
+             other.phase != TablePhase::kDropped;
+    });
+    if (table.phase == TablePhase::kDropped && has_successor) continue;
     RowCounts counts = context.row_errors.counts_of(table.target);
-    TableResult line{.source = std::move(table.source),
+    TableResult line{.source = table.source,
                      .phase = table.phase,
                      .rows_loaded = table.rows_loaded,
                      .error = std::move(table.error),

@@ -38,7 +38,8 @@ CREATE TABLE IF NOT EXISTS tables (
   PRIMARY KEY (source_schema, source_table, source_number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skipped (
   source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_number INTEGER NOT NULL,
-  id INTEGER NOT NULL, commit_key BLOB NOT NULL, commit_text TEXT NOT NULL);
+  id INTEGER NOT NULL, commit_key BLOB NOT NULL, commit_text TEXT NOT NULL,
+  PRIMARY KEY (source_schema, source_table, source_number, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS row_counts (
   target_schema TEXT NOT NULL, target_table TEXT NOT NULL, load_errors INTEGER NOT NULL,
   load_warnings INTEGER NOT NULL, change_errors INTEGER NOT NULL, change_warnings INTEGER NOT NULL,
@@ -383,7 +384,7 @@ void TaskState::remove_table(const TableState& table) {
 
 void TaskState::skip_transaction(const TableState& table, const model::TransactionStamp& stamp) {
   std::lock_guard lock(mutex_);
-  Statement(*this, "INSERT INTO skipped VALUES (?, ?, ?, ?, ?, ?)")
+  Statement(*this, "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?, ?)")
       .text(table.source.schema)
       .text(table.source.table)
       .integer(static_cast<std::int64_t>(table.source_number))

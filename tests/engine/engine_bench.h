@@ -25,6 +25,9 @@ inline const model::TableName kItems = {"shop", "items"};    // With a key.
 inline const model::TableName kVisits = {"shop", "visits"};  // Without one: the log has whole old rows.
 inline constexpr std::chrono::seconds kDeadline{60};
 
+// Two columns: id INT4, the key where there is one, and name WSTRING.
+model::TableVersion shape_of(const model::TableName& name, model::RowIdentity identity);
+
 // What a task told its observer. Thread-safe.
 class Events final : public engine::TaskObserver {
  public:
@@ -88,6 +91,7 @@ class EngineBench {
   MemorySourceOptions source_options;
   MemoryTargetOptions target_options;
   engine::TaskOptions task_options;
+  std::vector<std::string> mapping_patterns;  // As `ferry copy --tables`; none = every table.
   base::Clock* clock = &base::Clock::real();
 
  private:

@@ -72,6 +72,14 @@ class S3TargetTables final : public connector::TargetTables {
     target_->journal().forget_load(table, load_epoch);
   }
 
+  void discard_changes(const model::TableName& table, const model::StreamPosition& commit) override {
+    for (const ObjectRecord& object : target_->journal().objects(table)) {
+      if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
+      target_->store().remove(object.key);
+      target_->journal().forget(table, object.key);
+    }
+  }
+
  private:
   std::string prefix_of(const model::TableName& table) const {
     return table_prefix(target_->settings().folder, table);

@@ -113,4 +113,16 @@ void MemoryTargetTables::discard_load(const model::TableName& table, std::uint64
   });
 }
 
+void MemoryTargetTables::discard_changes(const model::TableName& table, const model::StreamPosition& commit) {
+  parts_.faults.run("tables.discard_changes", {}, [&] {
+    for (const ObjectRecord& object : parts_.journal.objects(table)) {
+      if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
+      parts_.storage.remove_object(object.key);
+      // An intent that nobody will fulfil any more.
+      parts_.journal.done(table, object.key);
+      parts_.journal.forget(table, object.key);
+    }
+  });
+}
+
 }  // namespace ferry::test_support
