@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -104,6 +105,8 @@ struct CaptureScope {
   // Names what the capture makes on the source; stable over restarts, unique on the source, [a-z0-9_]{1,40}.
   std::string task_name;
   std::vector<model::TableName> tables;
+  // The source's own numbers (TableVersion::source_table) of the tables that the task has, under any name.
+  std::set<std::uint64_t> known_tables;
   // Whether a table that appears later belongs to the scope. Thread-safe.
   std::function<bool(const model::TableName&)> selects;
   // The stream starts at this position, in the source's own form (StreamPosition::text()) or DMS's checkpoint form of
@@ -122,7 +125,8 @@ struct CaptureStart {
 
 // Ongoing changes. The capture thread calls everything but acknowledge(), which any one other thread may call.
 // Order of calls: (prepare | verify), start, then next / keep_alive / acknowledge as often as needed, at last
-// destruction, which leaves the log kept for a later verify(). clean() is called instead of all others.
+// destruction, which leaves the log kept for a later verify(). clean() is called instead of all others. The engine
+// pauses a stream by destroying its capture, and goes on with a new one of the same Source: verify, start.
 class SourceCapture {
  public:
   virtual ~SourceCapture() = default;
@@ -138,7 +142,7 @@ class SourceCapture {
   // what differs and the remedy.
   virtual void verify(const CaptureScope& scope, const model::Checkpoint& checkpoint, std::stop_token stop) = 0;
 
-  // Where the log ends now: every transaction whose commit was durable before the call commits at or before it, and
+  // By whoever calls prepare() or verify(). Where the log ends now: every transaction whose commit was durable before the call commits at or before it, and
   // the stream's heartbeats come to be at or after it although nothing else happens. May be called before start().
   virtual model::StreamPosition current_position(std::stop_token stop) = 0;
 
@@ -155,6 +159,12 @@ class SourceCapture {
   // idle source yields kHeartbeat now and then: id 0, no commit_position, and a resume_position up to which nothing
   // is missing; it may repeat.
   // Changes of tables outside the scope may be yielded.
+  // Tables that come, go and change their names while the stream runs: a table that `selects` wants and that the task
+  // does not have is yielded as kSchemaChange once all its later changes are, in the transaction that made it or
+  // outside any; so is, after every start(), each such table that is there already (one made while no stream ran, or
+  // announced to an engine that died of it). A table keeps its number under a new name, and its changes name the
+  // version with the name it had; one made anew under a known name has a new number. The engine reads the rows of a
+  // table it hears of so. kDrop names the version, or at least name and number.
   virtual void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
                     std::stop_token stop) = 0;
 

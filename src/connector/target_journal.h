@@ -10,9 +10,10 @@
 
 namespace ferry::connector {
 
-// A change's place in the stream as one table sees it: the transaction, and the change's number among that table's
-// changes in it, from 0. A restart counts the same way, whatever other tables do. A kSchemaChange has no number of its
-// own but that of the change after it: a source may announce a table's shape anew after every start.
+// A change's place in the stream as one table sees it: the transaction, and the change's number among that
+// table's changes in it, from 0. A restart counts the same way, whatever other tables do. A kSchemaChange has
+// no number of its own but that of the change after it: a source may announce a table's shape anew after
+// every start.
 struct ChangePoint {
   model::StreamPosition commit;
   std::uint64_t ordinal = 0;
@@ -35,8 +36,8 @@ struct ObjectRecord {
   bool done = false;  // The object is durable under its key.
 };
 
-// What an object-writing target must find again after a crash; kept in the task's state. Thread-safe; every change
-// is durable when the call returns.
+// What an object-writing target must find again after a crash; kept in the task's state. Thread-safe; every
+// change is durable when the call returns.
 class TargetJournal {
  public:
   virtual ~TargetJournal() = default;
@@ -52,8 +53,8 @@ class TargetJournal {
   virtual void done(const model::TableName& table, const std::string& key) = 0;
   // The object has been removed.
   virtual void forget(const model::TableName& table, const std::string& key) = 0;
-  // All kLoad objects of the table with an epoch before this one are gone.
-  virtual void forget_loads(const model::TableName& table, std::uint64_t before_epoch) = 0;
+  // All kLoad objects of the table with this epoch are gone.
+  virtual void forget_load(const model::TableName& table, std::uint64_t load_epoch) = 0;
 };
 
 }  // namespace ferry::connector

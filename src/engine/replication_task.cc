@@ -9,6 +9,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/change_stream.h"
+#include "engine/cdc/table_copies.h"
 #include "engine/full_load/full_load.h"
 #include "engine/tables_manager.h"
 #include "model/recovery_schedule.h"
@@ -26,18 +27,30 @@ constexpr std::string_view kCachedChangesEndText = "engine.cached_changes_end.te
 void require(const std::vector<connector::Prerequisite>& prerequisites, const model::Endpoint& endpoint) {
   for (const connector::Prerequisite& prerequisite : prerequisites) {
     if (prerequisite.met) continue;
-    std::string message = fmt::format("{}: {} is {}", model::to_string(endpoint), prerequisite.name, prerequisite.seen);
-    if (prerequisite.required) throw Error(prerequisite.kind, {.message = message, .remedy = prerequisite.remedy});
+    std::string message =
+        fmt::format("{}: {} is {}", model::to_string(endpoint), prerequisite.name, prerequisite.seen);
+    if (prerequisite.required)
+      throw Error(prerequisite.kind, {.message = message, .remedy = prerequisite.remedy});
     base::log_warning(base::kTaskManager, "{}. {}", message, prerequisite.remedy);
   }
 }
 
-std::vector<model::TableName> captured_tables(const std::vector<TableState>& tables) {
-  std::vector<model::TableName> names;
+void set_tables(connector::CaptureScope& scope, const std::vector<TableState>& tables) {
   for (const TableState& table : tables) {
-    if (table.phase != TablePhase::kError) names.push_back(table.source);
+    bool is_gone = table.phase == TablePhase::kDropped || table.phase == TablePhase::kLeft;
+    if (table.phase != TablePhase::kError && !is_gone) scope.tables.push_back(table.source);
+    // One that has left is new when it comes back.
+    if (table.source_number != 0 && table.phase != TablePhase::kLeft) scope.known_tables.insert(table.source_number);
   }
-  return names;
+}
+
+// With --restart the journal still lists what earlier loads wrote, and under DO_NOTHING that stays.
+std::uint64_t last_load_epoch(const TaskState& state, const model::TableName& target) {
+  std::uint64_t last = 0;
+  for (const connector::ObjectRecord& object : state.objects(target)) {
+    if (object.phase == connector::ObjectPhase::kLoad) last = std::max(last, object.load_epoch);
+  }
+  return last;
 }
 
 // A stop is what was asked for, also where the next attempt would have been needed to go on.
@@ -47,9 +60,10 @@ Error stopped_by(const Error& error) {
 
 }  // namespace
 
-ReplicationTask::ReplicationTask(const model::TaskDefinition& definition, const mapping::TableMapping& mapping,
-                                 const connector::Registry& registry, TaskState& state, TaskObserver& observer,
-                                 base::Clock& clock, TaskOptions options)
+ReplicationTask::ReplicationTask(const model::TaskDefinition& definition,
+                                 const mapping::TableMapping& mapping, const connector::Registry& registry,
+                                 TaskState& state, TaskObserver& observer, base::Clock& clock,
+                                 TaskOptions options)
     : definition_(definition),
       mapping_(mapping),
       registry_(registry),
@@ -57,7 +71,7 @@ ReplicationTask::ReplicationTask(const model::TaskDefinition& definition, const 
       observer_(observer),
       clock_(clock),
       options_(options),
-      row_errors_(state.folder() / "row_errors", definition.settings.error_behavior) {}
+      row_errors_(state, state.folder() / "row_errors", definition.settings.error_behavior) {}
 
 TaskResult ReplicationTask::run(std::stop_token stop) {
   for (int retry = 0;; ++retry) {
@@ -69,7 +83,8 @@ TaskResult ReplicationTask::run(std::stop_token stop) {
       if (stop.stop_requested()) throw stopped_by(error);
       if (!in_contact_ && options_.fail_on_first_contact) throw;
       if (progress() != before) retry = 0;
-      model::Phase phase = state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
+      model::Phase phase =
+          state_.phase() == TaskPhase::kNew ? model::Phase::kStarting : model::Phase::kRunning;
       auto wait = model::wait_before_retry(definition_.settings.error_behavior, retry, phase);
       if (!wait) throw;
       base::log_warning(base::kTaskManager, "{} (trying again in {} s)", error.what(), wait->count());
@@ -92,7 +107,8 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   std::unique_ptr<connector::Source> source =
       connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
   std::unique_ptr<connector::Target> target =
-      connector::find_connector(registry_, definition_.target.engine_name).open_target(definition_.target, target_context);
+      connector::find_connector(registry_, definition_.target.engine_name)
+          .open_target(definition_.target, target_context);
   TaskContext context{.definition = definition_,
                       .mapping = mapping_,
                       .source = *source,
@@ -131,16 +147,27 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
     }
   }
 
-  StreamTotals totals = run_change_stream(context, *capture, cached_changes_end(), stop);
+  StreamTotals totals;
+  StreamEnd end = StreamEnd::kPaused;
+  while (true) {
+    copy_tables(context, *capture, totals, stop);
+    end = run_change_stream(context, *capture, cached_changes_end(), totals, stop);
+    if (end != StreamEnd::kPaused) break;
+    capture.reset();
+    capture = source->capture(state_);
+    capture->verify(capture_scope(), *state_.checkpoint(), stop);
+  }
   base::failpoint("before_final_state");
-  TaskResult done = result(totals.reached_end ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
+  TaskResult done = result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
   done.spilled_bytes = totals.spilled_bytes;
   for (TableResult& table : done.tables) {
-    std::int64_t loaded_errors = table.statistics.full_load_error_rows;
-    table.statistics = totals.tables[table.source];
-    table.statistics.full_load_error_rows = loaded_errors;
+    const TableStatistics& changes = totals.tables[table.source];
+    table.statistics.inserts = changes.inserts;
+    table.statistics.updates = changes.updates;
+    table.statistics.deletes = changes.deletes;
+    table.statistics.ddls = changes.ddls;
   }
   return done;
 }
@@ -174,7 +201,8 @@ void ReplicationTask::check(const TaskContext& context, std::stop_token stop) {
 }
 
 // From nothing to tables and a capture's start in the state.
-void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture* capture, std::stop_token stop) {
+void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture* capture,
+                            std::stop_token stop) {
   bool with_load = model::has_full_load(definition_.migration_type);
   std::vector<TableState> tables;
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
@@ -183,15 +211,15 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
     TableState table{.source = name,
                      .target = target_name(context, name),
                      .phase = with_load ? TablePhase::kQueued : TablePhase::kLoaded,
-                     .load_epoch = 0,
-                     .mark = {},
-                     .rows_loaded = 0,
-                     .error = {}};
+                     .load_epoch = last_load_epoch(state_, target_name(context, name))};
     try {
+      model::TableVersionPtr version = catalog->describe(name, stop);
+      table.source_number = version->source_table;
       // Without a load nothing is removed, so what lies there does not matter.
-      target_tables->check({.table = target_version(context, catalog->describe(name, stop)),
-                            .mode = connector::PrepMode::kDropAndCreate,
-                            .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
+      target_tables->check(
+          {.table = target_version(context, version),
+           .mode = with_load ? prep_mode(context) : connector::PrepMode::kDropAndCreate,
+           .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
     } catch (const Error& error) {
       if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
       table.phase = TablePhase::kError;
@@ -204,12 +232,13 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
 
   if (capture != nullptr) {
     connector::CaptureScope scope = capture_scope();
-    scope.tables = captured_tables(tables);
+    set_tables(scope, tables);
     base::failpoint("before_capture_prepared");
     connector::CaptureStart start = capture->prepare(scope, stop);
     base::failpoint("after_capture_prepared");
     base::failpoint("before_start_stored");
-    state_.set_checkpoint({.identity = start.identity, .resume_position = start.position, .applied_through = {}});
+    state_.set_checkpoint(
+        {.identity = start.identity, .resume_position = start.position, .applied_through = {}});
   }
   state_.add_tables(tables);
   state_.set_phase(with_load ? TaskPhase::kLoading : TaskPhase::kChanges);
@@ -219,7 +248,7 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
 connector::CaptureScope ReplicationTask::capture_scope() {
   connector::CaptureScope scope;
   scope.task_name = state_.task_name();
-  scope.tables = captured_tables(state_.tables());
+  set_tables(scope, state_.tables());
   scope.selects = [&mapping = mapping_](const model::TableName& name) {
     return mapping.selects(name, model::TableKind::kTable);
   };
@@ -238,21 +267,28 @@ std::vector<std::string> ReplicationTask::clean(std::stop_token stop) {
 TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) const {
   TaskResult result;
   result.end = end;
-  for (TableState& table : state_.tables()) {
-    RowErrorLog::Counts counts = context.row_errors.counts_of(table.target);
-    TableResult line{.source = std::move(table.source),
+  std::vector<TableState> tables = state_.tables();
+  for (TableState& table : tables) {
+    // One line for each name: the table that has it, not one that had it before.
+    bool has_successor = std::ranges::any_of(tables, [&](const TableState& other) {
+      return other.source == table.source && other.source_number != table.source_number &&
+             other.phase != TablePhase::kDropped;
+    });
+    if (table.phase == TablePhase::kDropped && has_successor) continue;
+    RowCounts counts = context.row_errors.counts_of(table.target);
+    TableResult line{.source = table.source,
                      .phase = table.phase,
                      .rows_loaded = table.rows_loaded,
                      .error = std::move(table.error),
                      .statistics = {}};
     line.statistics.full_load_rows = table.rows_loaded;
-    line.statistics.full_load_error_rows = counts.row_errors;
-    line.statistics.data_warnings = counts.data_warnings;
+    line.statistics.full_load_error_rows = counts.load_errors;
+    line.statistics.change_error_rows = counts.change_errors;
+    line.statistics.data_warnings = counts.load_warnings + counts.change_warnings;
+    result.row_errors += counts.load_errors + counts.change_errors;
+    result.data_warnings += line.statistics.data_warnings;
     result.tables.push_back(std::move(line));
   }
-  RowErrorLog::Counts total = context.row_errors.total();
-  result.row_errors = total.row_errors;
-  result.data_warnings = total.data_warnings;
   result.row_errors_file = context.row_errors.file().string();
   return result;
 }

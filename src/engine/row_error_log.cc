@@ -20,52 +20,120 @@ constexpr std::int64_t kLoggedRowsMax = 10;
 
 }  // namespace
 
-RowErrorLog::RowErrorLog(std::filesystem::path file, model::ErrorBehavior behavior)
-    : file_(std::move(file)), behavior_(behavior) {}
+RowErrorLog::RowErrorLog(TaskState& state, std::filesystem::path file, model::ErrorBehavior behavior)
+    : state_(state), file_(std::move(file)), behavior_(behavior) {
+  for (auto& [target, counts] : state.row_counts()) tables_[target].counts = std::move(counts);
+}
 
-void RowErrorLog::row_error(const model::RowError& error) {
+void RowErrorLog::Loads::row_error(const model::RowError& error) {
+  std::lock_guard lock(log_.mutex_);
+  Table& table = log_.tables_[error.table];
+  ++table.counts.load_errors;
+  log_.write(table, error);
+  log_.act(table, error);
+}
+
+void RowErrorLog::Loads::data_warning(const model::DataWarning& warning) {
+  std::lock_guard lock(log_.mutex_);
+  Table& table = log_.tables_[warning.table];
+  ++table.counts.load_warnings;
+  log_.warn(table, warning);
+}
+
+void RowErrorLog::Changes::row_error(const model::RowError& error) {
+  std::lock_guard lock(log_.mutex_);
+  Table& table = log_.tables_[error.table];
+  Report report = log_.place_of_next(table);
+  if (report == Report::kNew) {
+    ++table.counts.change_errors;
+    log_.note_change(table, error.table);
+    log_.write(table, error);
+  }
+  // Had one before the last suspended the table, there would be no later one.
+  if (report != Report::kCountedBefore) log_.act(table, error);
+}
+
+void RowErrorLog::Changes::data_warning(const model::DataWarning& warning) {
+  std::lock_guard lock(log_.mutex_);
+  Table& table = log_.tables_[warning.table];
+  if (log_.place_of_next(table) != Report::kNew) return;
+  ++table.counts.change_warnings;
+  log_.note_change(table, warning.table);
+  log_.warn(table, warning);
+}
+
+RowErrorLog::Report RowErrorLog::place_of_next(const Table& table) {
+  if (table.counts.through && next_report_ <= *table.counts.through) {
+    bool is_last = next_report_ == *table.counts.through;
+    ++next_report_.report;
+    return is_last ? Report::kLastCounted : Report::kCountedBefore;
+  }
+  return Report::kNew;
+}
+
+void RowErrorLog::note_change(Table& table, const model::TableName& name) {
+  table.counts.through = next_report_;
+  ++next_report_.report;
+  if (store_each_report_) return state_.set_row_counts(name, table.counts);
+  state_.note_row_counts(name, table.counts);
+}
+
+void RowErrorLog::begin_load(const model::TableName& table) {
   std::lock_guard lock(mutex_);
-  Table& table = tables_[error.table];
-  ++table.counts.row_errors;
+  Table& begun = tables_[table];
+  begun.counts.load_errors = 0;
+  begun.counts.load_warnings = 0;
+  begun.suspended.clear();
+}
+
+void RowErrorLog::store_load(const model::TableName& table) {
+  state_.set_row_counts(table, counts_of(table));
+}
+
+void RowErrorLog::begin_transaction(const model::StreamPosition& commit) {
+  next_report_ = {.change = {.commit = commit, .ordinal = 0}, .report = 0};
+}
+
+void RowErrorLog::write(Table& table, const model::RowError& error) {
   if (!out_.is_open()) out_.open(file_, std::ios::app);
   out_ << fmt::format("{:%Y-%m-%dT%H:%M:%SZ}\t{}\t{}\t{}\t{}\n",
                       std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()),
                       model::to_string(error.table), error.key, error.column, error.reason);
   out_.flush();
   if (!out_) {
-    throw Error(ErrorKind::kStateUnusable, {.message = fmt::format("cannot write {}", file_.string()),
-                                            .remedy = "Free disk space there, or move the state with --state."});
+    throw Error(ErrorKind::kStateUnusable,
+                {.message = fmt::format("cannot write {}", file_.string()),
+                 .remedy = "Free disk space there, or move the state with --state."});
   }
-  if (table.counts.row_errors <= kLoggedRowsMax) {
+  if (table.counts.load_errors + table.counts.change_errors <= kLoggedRowsMax) {
     base::log_warning(base::kTargetLoad, "row error in table {} ({}), column '{}': {}; see {}",
                       model::to_string(error.table), error.key, error.column, error.reason, file_.string());
   }
-  act(table, error);
 }
 
 void RowErrorLog::act(Table& table, const model::RowError& error) {
   ErrorAction action = behavior_.data_error_policy;
   std::int64_t limit = behavior_.data_error_escalation_count;
-  if (limit > 0 && table.counts.row_errors >= limit && action != ErrorAction::kStopTask) {
+  if (limit > 0 && table.counts.load_errors + table.counts.change_errors >= limit &&
+      action != ErrorAction::kStopTask) {
     action = behavior_.data_error_escalation_policy;
   }
-  std::string reason = fmt::format("row error in table {} ({}), column '{}': {}", model::to_string(error.table),
-                                   error.key, error.column, error.reason);
+  std::string reason = fmt::format("row error in table {} ({}), column '{}': {}",
+                                   model::to_string(error.table), error.key, error.column, error.reason);
   if (action == ErrorAction::kStopTask) {
-    throw Error(ErrorKind::kDataError,
-                {.message = reason + ", and DataErrorPolicy says STOP_TASK",
-                 .remedy = "Mend the row on the source, exclude the table, or choose another DataErrorPolicy."});
+    throw Error(
+        ErrorKind::kDataError,
+        {.message = reason + ", and DataErrorPolicy says STOP_TASK",
+         .remedy = "Mend the row on the source, exclude the table, or choose another DataErrorPolicy."});
   }
   if (action == ErrorAction::kSuspendTable && table.suspended.empty()) {
     table.suspended = reason;
-    base::log_error(base::kTablesManager, "table {} is suspended: {}", model::to_string(error.table), error.reason);
+    base::log_error(base::kTablesManager, "table {} is suspended: {}", model::to_string(error.table),
+                    error.reason);
   }
 }
 
-void RowErrorLog::data_warning(const model::DataWarning& warning) {
-  std::lock_guard lock(mutex_);
-  Table& table = tables_[warning.table];
-  ++table.counts.data_warnings;
+void RowErrorLog::warn(Table& table, const model::DataWarning& warning) {
   std::string kind = warning.column + ": " + warning.what;
   if (++table.kinds[kind] == 1) {
     base::log_warning(base::kTargetLoad, "table {}, column '{}': {}; further ones are only counted",
@@ -85,20 +153,10 @@ std::string RowErrorLog::suspension_reason(const model::TableName& table) const 
   return found == tables_.end() ? std::string() : found->second.suspended;
 }
 
-RowErrorLog::Counts RowErrorLog::counts_of(const model::TableName& table) const {
+RowCounts RowErrorLog::counts_of(const model::TableName& table) const {
   std::lock_guard lock(mutex_);
   auto found = tables_.find(table);
-  return found == tables_.end() ? Counts{} : found->second.counts;
-}
-
-RowErrorLog::Counts RowErrorLog::total() const {
-  std::lock_guard lock(mutex_);
-  Counts total;
-  for (const auto& [name, table] : tables_) {
-    total.row_errors += table.counts.row_errors;
-    total.data_warnings += table.counts.data_warnings;
-  }
-  return total;
+  return found == tables_.end() ? RowCounts{} : found->second.counts;
 }
 
 }  // namespace ferry::engine

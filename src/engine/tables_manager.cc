@@ -28,10 +28,11 @@ std::vector<TableName> select_tables(const TaskContext& context, std::stop_token
     base::log_warning(base::kTablesManager, "{}", line);
   }
   if (selected.empty() && context.definition.settings.error_behavior.fail_on_no_tables_captured) {
-    throw Error(ErrorKind::kNoTables,
-                {.message = fmt::format("the table mappings select none of the {} tables of {}", listed.size(),
-                                        model::to_string(context.definition.source)),
-                 .remedy = "Check the schema and table names in the selection rules; names are case-sensitive."});
+    throw Error(
+        ErrorKind::kNoTables,
+        {.message = fmt::format("the table mappings select none of the {} tables of {}", listed.size(),
+                                model::to_string(context.definition.source)),
+         .remedy = "Check the schema and table names in the selection rules; names are case-sensitive."});
   }
   std::ranges::sort(selected, {}, [&](const TableName& name) {
     return std::tuple(-context.mapping.load_order(name), name.table, name.schema);
@@ -39,9 +40,20 @@ std::vector<TableName> select_tables(const TaskContext& context, std::stop_token
   return selected;
 }
 
+connector::PrepMode prep_mode(const TaskContext& context) {
+  switch (context.definition.settings.full_load.target_table_prep_mode) {
+    case model::TargetTablePrepMode::kDoNothing: return connector::PrepMode::kDoNothing;
+    case model::TargetTablePrepMode::kTruncateBeforeLoad: return connector::PrepMode::kTruncateBeforeLoad;
+    case model::TargetTablePrepMode::kDropAndCreate: break;
+  }
+  return connector::PrepMode::kDropAndCreate;
+}
+
 TableName target_name(const TaskContext&, const TableName& source) { return source; }
 
-model::TableVersionPtr target_version(const TaskContext&, const model::TableVersionPtr& source) { return source; }
+model::TableVersionPtr target_version(const TaskContext&, const model::TableVersionPtr& source) {
+  return source;
+}
 
 void suspend_table(const TaskContext& context, TableState table, std::string_view error) {
   table.phase = TablePhase::kError;
@@ -54,10 +66,11 @@ void suspend_table(const TaskContext& context, TableState table, std::string_vie
   std::int64_t limit = behavior.table_error_escalation_count;
   std::int64_t failed = std::ranges::count(context.state.tables(), TablePhase::kError, &TableState::phase);
   if (behavior.table_error_policy == model::ErrorAction::kStopTask || (limit > 0 && failed >= limit)) {
-    throw Error(ErrorKind::kTableErrors,
-                {.message = fmt::format("the task stops after {} table errors, the last in {}: {}", failed,
-                                        model::to_string(table.source), error),
-                 .remedy = "Mend or exclude the table; TableErrorPolicy SUSPEND_TABLE lets the others go on."});
+    throw Error(
+        ErrorKind::kTableErrors,
+        {.message = fmt::format("the task stops after {} table errors, the last in {}: {}", failed,
+                                model::to_string(table.source), error),
+         .remedy = "Mend or exclude the table; TableErrorPolicy SUSPEND_TABLE lets the others go on."});
   }
 }
 

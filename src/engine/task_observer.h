@@ -9,7 +9,8 @@
 
 namespace ferry::engine {
 
-// What one table has gone through in this run of the task; DMS's DescribeTableStatistics has the same counts.
+// What one table has gone through; DMS's DescribeTableStatistics has the same counts. Inserts, updates,
+// deletes and ddls are those of this run of the task; the others count from the task's start.
 struct TableStatistics {
   std::int64_t full_load_rows = 0;
   std::int64_t full_load_error_rows = 0;
@@ -21,8 +22,8 @@ struct TableStatistics {
   std::int64_t data_warnings = 0;  // Values carried in another form, as a setting or a DMS rule asks.
 };
 
-// Who is told how a task goes on: a terminal, later the control plane. Any thread of the task may call it; it must
-// be quick and must not throw.
+// Who is told how a task goes on: a terminal, later the control plane. Any thread of the task may call it; it
+// must be quick and must not throw.
 class TaskObserver {
  public:
   virtual ~TaskObserver() = default;
@@ -37,7 +38,8 @@ class TaskObserver {
   virtual void load_finished() {}
   virtual void changes_started(std::string_view /*position*/) {}
   // After each stored checkpoint: rows and transactions applied in this run so far.
-  virtual void changes_applied(std::int64_t /*transactions*/, std::int64_t /*rows*/, std::string_view /*position*/) {}
+  virtual void changes_applied(std::int64_t /*transactions*/, std::int64_t /*rows*/,
+                               std::string_view /*position*/) {}
   virtual void retrying(std::string_view /*error*/, std::int64_t /*seconds*/) {}
 };
 

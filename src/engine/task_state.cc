@@ -23,17 +23,28 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
-constexpr int kStateVersion = 1;
+constexpr int kStateVersion = 2;
 
 // The schema of docs/formats/state.md.
 constexpr const char* kSchema = R"(
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tables (
-  source_schema TEXT NOT NULL, source_table TEXT NOT NULL,
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_number INTEGER NOT NULL,
   target_schema TEXT NOT NULL, target_table TEXT NOT NULL,
-  phase INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL, rows_loaded INTEGER NOT NULL,
-  error TEXT NOT NULL, PRIMARY KEY (source_schema, source_table)) WITHOUT ROWID;
+  phase INTEGER NOT NULL, copy_as INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL,
+  rows_loaded INTEGER NOT NULL, error TEXT NOT NULL, copy_after BLOB NOT NULL, copy_after_text TEXT NOT NULL,
+  copy_position BLOB NOT NULL, copy_position_text TEXT NOT NULL,
+  PRIMARY KEY (source_schema, source_table, source_number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS skipped (
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_number INTEGER NOT NULL,
+  id INTEGER NOT NULL, commit_key BLOB NOT NULL, commit_text TEXT NOT NULL,
+  PRIMARY KEY (source_schema, source_table, source_number, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS row_counts (
+  target_schema TEXT NOT NULL, target_table TEXT NOT NULL, load_errors INTEGER NOT NULL,
+  load_warnings INTEGER NOT NULL, change_errors INTEGER NOT NULL, change_warnings INTEGER NOT NULL,
+  through_commit BLOB, through_text TEXT, through_ordinal INTEGER, through_report INTEGER,
+  PRIMARY KEY (target_schema, target_table)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects (
   number INTEGER PRIMARY KEY, target_schema TEXT NOT NULL, target_table TEXT NOT NULL, phase INTEGER NOT NULL,
   load_epoch INTEGER NOT NULL, key TEXT NOT NULL, first_commit BLOB NOT NULL, first_text TEXT NOT NULL,
@@ -42,15 +53,35 @@ CREATE TABLE IF NOT EXISTS objects (
   UNIQUE (target_schema, target_table, key));
 )";
 
+// Version 1 had tables without number and counts in memory only.
+constexpr const char* kFromVersion1 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE tables RENAME TO tables_1;
+CREATE TABLE tables (
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_number INTEGER NOT NULL,
+  target_schema TEXT NOT NULL, target_table TEXT NOT NULL,
+  phase INTEGER NOT NULL, copy_as INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL,
+  rows_loaded INTEGER NOT NULL, error TEXT NOT NULL, copy_after BLOB NOT NULL, copy_after_text TEXT NOT NULL,
+  copy_position BLOB NOT NULL, copy_position_text TEXT NOT NULL,
+  PRIMARY KEY (source_schema, source_table, source_number)) WITHOUT ROWID;
+INSERT INTO tables SELECT source_schema, source_table, 0, target_schema, target_table, phase, 0, load_epoch, mark,
+  rows_loaded, error, x'', '', x'', '' FROM tables_1;
+DROP TABLE tables_1;
+UPDATE facts SET value = '2' WHERE name = 'version';
+COMMIT;
+)";
+
 constexpr const char* kObjectColumns =
-    "target_schema, target_table, phase, load_epoch, key, first_commit, first_text, first_ordinal, last_commit, "
+    "target_schema, target_table, phase, load_epoch, key, first_commit, first_text, first_ordinal, "
+    "last_commit, "
     "last_text, last_ordinal, rows, done";
 
 Error unusable(const std::filesystem::path& folder, std::string_view what) {
-  return Error(ErrorKind::kStateUnusable,
-               {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
-                .remedy = "Free disk space or repair the folder's rights; with a damaged state.db, run `ferry clean` "
-                          "and start with --restart."});
+  return Error(
+      ErrorKind::kStateUnusable,
+      {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
+       .remedy = "Free disk space or repair the folder's rights; with a damaged state.db, run `ferry clean` "
+                 "and start with --restart."});
 }
 
 std::int64_t to_integer(std::string_view text) {
@@ -59,14 +90,15 @@ std::int64_t to_integer(std::string_view text) {
   return value;
 }
 
-// Whether the two definitions' targets lie in different places: there an object of the same key is somebody else's.
+// Whether the two definitions' targets lie in different places: there an object of the same key is somebody
+// else's.
 bool names_another_place(std::string_view stored, std::string_view fingerprint) {
   if (stored.empty()) return false;
   return std::ranges::any_of(model::differing_parts(stored, fingerprint), [](std::string_view part) {
     if (!part.starts_with("TargetEndpoint.")) return false;
     std::string_view member = part.substr(part.rfind('.') + 1);
-    return member == "EngineName" || member == "EndpointUrl" || member == "BucketName" || member == "ServerName" ||
-           member == "Port" || member == "DatabaseName";
+    return member == "EngineName" || member == "EndpointUrl" || member == "BucketName" ||
+           member == "ServerName" || member == "Port" || member == "DatabaseName";
   });
 }
 
@@ -84,19 +116,22 @@ std::string random_name() {
 class TaskState::Statement {
  public:
   Statement(const TaskState& state, std::string_view sql) : state_(state) {
-    check(sqlite3_prepare_v2(state.database_, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr));
+    check(
+        sqlite3_prepare_v2(state.database_, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr));
   }
   ~Statement() { sqlite3_finalize(statement_); }
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
 
   Statement& text(std::string_view value) {
-    check(sqlite3_bind_text64(statement_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+    check(
+        sqlite3_bind_text64(statement_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
     return *this;
   }
   Statement& blob(std::string_view value) {
     // A null pointer would bind NULL instead of an empty value.
-    check(sqlite3_bind_blob64(statement_, ++bound_, value.empty() ? "" : value.data(), value.size(), SQLITE_TRANSIENT));
+    check(sqlite3_bind_blob64(statement_, ++bound_, value.empty() ? "" : value.data(), value.size(),
+                              SQLITE_TRANSIENT));
     return *this;
   }
   Statement& integer(std::int64_t value) {
@@ -121,6 +156,7 @@ class TaskState::Statement {
     return bytes == nullptr ? std::string() : std::string(static_cast<const char*>(bytes), size);
   }
   std::int64_t integer_at(int column) const { return sqlite3_column_int64(statement_, column); }
+  bool is_null_at(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
  private:
   void check(int result) const {
@@ -143,13 +179,15 @@ TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
   if (lock_ < 0) throw unusable(folder, ::strerror(errno));
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     ::close(lock_);
-    throw Error(ErrorKind::kStateInUse,
-                {.message = fmt::format("another process works on the task whose state is in {}", folder.string()),
-                 .remedy = "Wait until it ends, or stop it."});
+    throw Error(
+        ErrorKind::kStateInUse,
+        {.message = fmt::format("another process works on the task whose state is in {}", folder.string()),
+         .remedy = "Wait until it ends, or stop it."});
   }
 
   std::string path = (folder / "state.db").string();
-  if (sqlite3_open_v2(path.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+  if (sqlite3_open_v2(path.c_str(), &database_,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                       nullptr) != SQLITE_OK) {
     Error failure = unusable(folder, sqlite3_errmsg(database_));
     sqlite3_close(database_);
@@ -193,6 +231,8 @@ std::unique_ptr<TaskState> TaskState::open_any(const std::filesystem::path& fold
   std::optional<std::string> stored = state->fact("version");
   if (!stored) {
     state->set_fact("version", version);
+  } else if (*stored == "1") {
+    state->execute(kFromVersion1);
   } else if (*stored != version) {
     throw Error(ErrorKind::kStateMismatch,
                 {.message = fmt::format("the task's state in {} has version {}, this program writes {}",
@@ -236,18 +276,27 @@ void TaskState::set_fact(std::string_view name, std::string_view value) {
   set_facts({{std::string(name), std::string(value)}});
 }
 
-void TaskState::set_facts(const std::vector<std::pair<std::string, std::string>>& facts) {
+template <typename Work>
+void TaskState::in_one_step(Work work) {
   std::lock_guard lock(mutex_);
   Statement(*this, "BEGIN IMMEDIATE").run();
   try {
-    for (const auto& [name, value] : facts) {
-      Statement(*this, "INSERT OR REPLACE INTO facts VALUES (?, ?)").text(name).text(value).run();
-    }
+    work();
     Statement(*this, "COMMIT").run();
   } catch (...) {
     sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
     throw;
   }
+}
+
+void TaskState::write_fact(std::string_view name, std::string_view value) {
+  Statement(*this, "INSERT OR REPLACE INTO facts VALUES (?, ?)").text(name).text(value).run();
+}
+
+void TaskState::set_facts(const std::vector<std::pair<std::string, std::string>>& facts) {
+  in_one_step([&] {
+    for (const auto& [name, value] : facts) write_fact(name, value);
+  });
 }
 
 std::string TaskState::task_name() {
@@ -263,52 +312,164 @@ base::UnixMicros TaskState::load_started(base::UnixMicros now) {
   return now;
 }
 
-TaskPhase TaskState::phase() const {
-  return static_cast<TaskPhase>(to_integer(fact("phase").value_or("0")));
-}
+TaskPhase TaskState::phase() const { return static_cast<TaskPhase>(to_integer(fact("phase").value_or("0"))); }
 
 void TaskState::set_phase(TaskPhase phase) { set_fact("phase", std::to_string(static_cast<int>(phase))); }
 
 std::vector<TableState> TaskState::tables() const {
   std::lock_guard lock(mutex_);
-  Statement rows(*this, "SELECT * FROM tables ORDER BY source_schema, source_table");
+  Statement rows(*this, "SELECT * FROM tables ORDER BY source_schema, source_table, source_number");
   std::vector<TableState> tables;
   while (rows.step()) {
     tables.push_back({.source = {rows.text_at(0), rows.text_at(1)},
-                      .target = {rows.text_at(2), rows.text_at(3)},
-                      .phase = static_cast<TablePhase>(rows.integer_at(4)),
-                      .load_epoch = static_cast<std::uint64_t>(rows.integer_at(5)),
-                      .mark = rows.text_at(6),
-                      .rows_loaded = rows.integer_at(7),
-                      .error = rows.text_at(8)});
+                      .source_number = static_cast<std::uint64_t>(rows.integer_at(2)),
+                      .target = {rows.text_at(3), rows.text_at(4)},
+                      .phase = static_cast<TablePhase>(rows.integer_at(5)),
+                      .copy_as = static_cast<CopyAs>(rows.integer_at(6)),
+                      .load_epoch = static_cast<std::uint64_t>(rows.integer_at(7)),
+                      .mark = rows.text_at(8),
+                      .rows_loaded = rows.integer_at(9),
+                      .error = rows.text_at(10),
+                      .copy_after = {rows.text_at(11), rows.text_at(12)},
+                      .copy_position = {rows.text_at(13), rows.text_at(14)}});
   }
   return tables;
 }
 
 void TaskState::add_tables(const std::vector<TableState>& tables) {
-  execute("BEGIN IMMEDIATE");
-  try {
-    for (const TableState& table : tables) set_table(table);
-  } catch (...) {
-    execute("ROLLBACK");
-    throw;
-  }
-  execute("COMMIT");
+  in_one_step([&] {
+    for (const TableState& table : tables) write_table(table);
+  });
 }
 
 void TaskState::set_table(const TableState& table) {
   std::lock_guard lock(mutex_);
-  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  write_table(table);
+}
+
+void TaskState::write_table(const TableState& table) {
+  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .text(table.source.schema)
       .text(table.source.table)
+      .integer(static_cast<std::int64_t>(table.source_number))
       .text(table.target.schema)
       .text(table.target.table)
       .integer(static_cast<std::int64_t>(table.phase))
+      .integer(static_cast<std::int64_t>(table.copy_as))
       .integer(static_cast<std::int64_t>(table.load_epoch))
       .text(table.mark)
       .integer(table.rows_loaded)
       .text(table.error)
+      .blob(table.copy_after.key())
+      .text(table.copy_after.text())
+      .blob(table.copy_position.key())
+      .text(table.copy_position.text())
       .run();
+}
+
+void TaskState::remove_table(const TableState& table) {
+  in_one_step([&] {
+    for (const char* from : {"tables", "skipped"}) {
+      Statement(
+          *this,
+          fmt::format("DELETE FROM {} WHERE source_schema = ? AND source_table = ? AND source_number = ?",
+                      from))
+          .text(table.source.schema)
+          .text(table.source.table)
+          .integer(static_cast<std::int64_t>(table.source_number))
+          .run();
+    }
+  });
+}
+
+void TaskState::skip_transaction(const TableState& table, const model::TransactionStamp& stamp) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?, ?)")
+      .text(table.source.schema)
+      .text(table.source.table)
+      .integer(static_cast<std::int64_t>(table.source_number))
+      .integer(static_cast<std::int64_t>(stamp.id))
+      .blob(stamp.commit_position.key())
+      .text(stamp.commit_position.text())
+      .run();
+}
+
+std::vector<model::TransactionStamp> TaskState::skipped_transactions(const TableState& table) const {
+  std::lock_guard lock(mutex_);
+  Statement rows(
+      *this,
+      "SELECT id, commit_key, commit_text FROM skipped WHERE source_schema = ? AND source_table = ? AND "
+      "source_number = ?");
+  rows.text(table.source.schema)
+      .text(table.source.table)
+      .integer(static_cast<std::int64_t>(table.source_number));
+  std::vector<model::TransactionStamp> stamps;
+  while (rows.step()) {
+    stamps.push_back({.id = static_cast<std::uint64_t>(rows.integer_at(0)),
+                      .commit_position = {rows.text_at(1), rows.text_at(2)},
+                      .resume_position = {},
+                      .commit_time = 0});
+  }
+  return stamps;
+}
+
+void TaskState::forget_skipped(const TableState& table) {
+  std::lock_guard lock(mutex_);
+  Statement(*this, "DELETE FROM skipped WHERE source_schema = ? AND source_table = ? AND source_number = ?")
+      .text(table.source.schema)
+      .text(table.source.table)
+      .integer(static_cast<std::int64_t>(table.source_number))
+      .run();
+}
+
+std::map<model::TableName, RowCounts> TaskState::row_counts() const {
+  std::lock_guard lock(mutex_);
+  Statement rows(*this, "SELECT * FROM row_counts");
+  std::map<model::TableName, RowCounts> counts;
+  while (rows.step()) {
+    RowCounts& found = counts[{rows.text_at(0), rows.text_at(1)}];
+    found = {.load_errors = rows.integer_at(2),
+             .load_warnings = rows.integer_at(3),
+             .change_errors = rows.integer_at(4),
+             .change_warnings = rows.integer_at(5),
+             .through = std::nullopt};
+    if (rows.is_null_at(6)) continue;
+    found.through = {.change = {.commit = {rows.text_at(6), rows.text_at(7)},
+                                .ordinal = static_cast<std::uint64_t>(rows.integer_at(8))},
+                     .report = static_cast<std::uint64_t>(rows.integer_at(9))};
+  }
+  return counts;
+}
+
+void TaskState::set_row_counts(const model::TableName& target, const RowCounts& counts) {
+  std::lock_guard lock(mutex_);
+  noted_counts_.erase(target);
+  write_row_counts(target, counts);
+}
+
+void TaskState::note_row_counts(const model::TableName& target, const RowCounts& counts) {
+  std::lock_guard lock(mutex_);
+  noted_counts_[target] = counts;
+}
+
+void TaskState::write_row_counts(const model::TableName& target, const RowCounts& counts) {
+  Statement row(*this,
+                counts.through
+                    ? "INSERT OR REPLACE INTO row_counts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                    : "INSERT OR REPLACE INTO row_counts VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)");
+  row.text(target.schema)
+      .text(target.table)
+      .integer(counts.load_errors)
+      .integer(counts.load_warnings)
+      .integer(counts.change_errors)
+      .integer(counts.change_warnings);
+  if (counts.through) {
+    row.blob(counts.through->change.commit.key())
+        .text(counts.through->change.commit.text())
+        .integer(static_cast<std::int64_t>(counts.through->change.ordinal))
+        .integer(static_cast<std::int64_t>(counts.through->report));
+  }
+  row.run();
 }
 
 std::optional<model::Checkpoint> TaskState::checkpoint() const {
@@ -321,17 +482,23 @@ std::optional<model::Checkpoint> TaskState::checkpoint() const {
 }
 
 void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
-  set_facts({{"stream_identity", checkpoint.identity.text},
-             {"resume_key", checkpoint.resume_position.key()},
-             {"resume_text", checkpoint.resume_position.text()},
-             {"applied_key", checkpoint.applied_through.key()},
-             {"applied_text", checkpoint.applied_through.text()}});
+  in_one_step([&] {
+    write_fact("stream_identity", checkpoint.identity.text);
+    write_fact("resume_key", checkpoint.resume_position.key());
+    write_fact("resume_text", checkpoint.resume_position.text());
+    write_fact("applied_key", checkpoint.applied_through.key());
+    write_fact("applied_text", checkpoint.applied_through.text());
+    for (const auto& [target, counts] : noted_counts_) write_row_counts(target, counts);
+  });
+  std::lock_guard lock(mutex_);
+  noted_counts_.clear();
 }
 
 void TaskState::restart() {
   // The new stream's positions are not comparable with the old one's; names of objects still are.
   execute(
-      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM facts WHERE name IN ('phase', 'definition', 'load_started', "
+      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM skipped; DELETE FROM row_counts; DELETE FROM facts "
+      "WHERE name IN ('phase', 'definition', 'load_started', "
       "'stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
       "DELETE FROM notes WHERE name LIKE 'engine.%'; "
       "UPDATE objects SET first_commit = x'', last_commit = x'', done = 1; COMMIT");
@@ -345,23 +512,25 @@ std::vector<connector::ObjectRecord> TaskState::objects(const model::TableName& 
   rows.text(table.schema).text(table.table);
   std::vector<connector::ObjectRecord> objects;
   while (rows.step()) {
-    objects.push_back({.table = {rows.text_at(0), rows.text_at(1)},
-                       .phase = static_cast<connector::ObjectPhase>(rows.integer_at(2)),
-                       .load_epoch = static_cast<std::uint64_t>(rows.integer_at(3)),
-                       .key = rows.text_at(4),
-                       .first = {{rows.text_at(5), rows.text_at(6)}, static_cast<std::uint64_t>(rows.integer_at(7))},
-                       .last = {{rows.text_at(8), rows.text_at(9)}, static_cast<std::uint64_t>(rows.integer_at(10))},
-                       .rows = rows.integer_at(11),
-                       .done = rows.integer_at(12) != 0});
+    objects.push_back(
+        {.table = {rows.text_at(0), rows.text_at(1)},
+         .phase = static_cast<connector::ObjectPhase>(rows.integer_at(2)),
+         .load_epoch = static_cast<std::uint64_t>(rows.integer_at(3)),
+         .key = rows.text_at(4),
+         .first = {{rows.text_at(5), rows.text_at(6)}, static_cast<std::uint64_t>(rows.integer_at(7))},
+         .last = {{rows.text_at(8), rows.text_at(9)}, static_cast<std::uint64_t>(rows.integer_at(10))},
+         .rows = rows.integer_at(11),
+         .done = rows.integer_at(12) != 0});
   }
   return objects;
 }
 
 std::optional<connector::ObjectRecord> TaskState::last_changes(const model::TableName& table) const {
   std::lock_guard lock(mutex_);
-  Statement rows(*this, fmt::format("SELECT {} FROM objects WHERE target_schema = ? AND target_table = ? AND phase = ? "
-                                    "ORDER BY number DESC LIMIT 1",
-                                    kObjectColumns));
+  Statement rows(
+      *this, fmt::format("SELECT {} FROM objects WHERE target_schema = ? AND target_table = ? AND phase = ? "
+                         "ORDER BY number DESC LIMIT 1",
+                         kObjectColumns));
   rows.text(table.schema).text(table.table).integer(static_cast<int>(connector::ObjectPhase::kChanges));
   if (!rows.step()) return std::nullopt;
   return connector::ObjectRecord{
@@ -377,9 +546,15 @@ std::optional<connector::ObjectRecord> TaskState::last_changes(const model::Tabl
 
 void TaskState::intend(const connector::ObjectRecord& object) {
   looked_up_values_->sync(object.table);
-  std::lock_guard lock(mutex_);
-  Statement(*this, fmt::format("INSERT OR REPLACE INTO objects ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                               kObjectColumns))
+  in_one_step([&] { write_object(object); });
+}
+
+void TaskState::write_object(const connector::ObjectRecord& object) {
+  auto counts = noted_counts_.extract(object.table);
+  if (!counts.empty()) write_row_counts(object.table, counts.mapped());
+  Statement(*this,
+            fmt::format("INSERT OR REPLACE INTO objects ({}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        kObjectColumns))
       .text(object.table.schema)
       .text(object.table.table)
       .integer(static_cast<std::int64_t>(object.phase))
@@ -421,14 +596,15 @@ void TaskState::forget(const model::TableName& table, const std::string& key) {
       .run();
 }
 
-void TaskState::forget_loads(const model::TableName& table, std::uint64_t before_epoch) {
+void TaskState::forget_load(const model::TableName& table, std::uint64_t load_epoch) {
   std::lock_guard lock(mutex_);
-  Statement(*this,
-            "DELETE FROM objects WHERE target_schema = ? AND target_table = ? AND phase = ? AND load_epoch < ?")
+  Statement(
+      *this,
+      "DELETE FROM objects WHERE target_schema = ? AND target_table = ? AND phase = ? AND load_epoch = ?")
       .text(table.schema)
       .text(table.table)
       .integer(static_cast<int>(connector::ObjectPhase::kLoad))
-      .integer(static_cast<std::int64_t>(before_epoch))
+      .integer(static_cast<std::int64_t>(load_epoch))
       .run();
 }
 

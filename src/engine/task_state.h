@@ -1,7 +1,9 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,29 +36,68 @@ enum class TablePhase : std::uint8_t {
   kLoading,  // The load of `load_epoch` has begun; after a crash its objects are discarded. DMS: "Full load".
   kLoaded,   // All rows of `load_epoch` are durable. DMS: "Table completed".
   kError,    // Suspended. DMS: "Table error".
+  kDropped,  // Gone on the source. Changes from before may come again, and are carried.
+  kLeft,     // Has a name now that no selection rule selects; nothing of it is carried any more.
 };
 
+// How the rows that a table has before its changes come to the target.
+enum class CopyAs : std::uint8_t {
+  kLoad,     // As a load.
+  kInserts,  // As inserts among the changes: in tasks without a load, and where the target has changes
+             // already.
+};
+
+// One table under one name. A table that is renamed gets a second entry, because changes made under the old
+// name may come again after a restart; one that is made anew under a known name has another number.
 struct TableState {
   model::TableName source;
+  std::uint64_t source_number = 0;  // TableVersion::source_table; 0 where the source has none.
   model::TableName target;
   TablePhase phase = TablePhase::kQueued;
+  CopyAs copy_as = CopyAs::kLoad;
   std::uint64_t load_epoch = 0;
   std::string mark;  // SnapshotMark::to_text() of the loaded copy; empty where none was taken.
   std::int64_t rows_loaded = 0;
   std::string error;  // kError only.
+  // CopyAs::kInserts: the rows are read only once the stream has come here, so that they stand behind the
+  // changes of the table that had the name before; empty = at once.
+  model::StreamPosition copy_after = {};
+  // CopyAs::kInserts in phase kLoading: where the inserts stand in the stream. A checkpoint that has come
+  // here says that they are durable.
+  model::StreamPosition copy_position = {};
 };
 
-// Everything a task must find again after a crash, in <folder>/state.db (docs/formats/state.md). Opening it locks
-// the folder for the life of the object; no other process opens the file meanwhile. Thread-safe; every change is
-// durable when the call returns. Throws Error(kStateUnusable, kStateInUse, kStateMismatch).
+// The place of a report (a row error or a data warning) in the stream as one target table sees it. Reports of
+// one change are numbered from 0.
+struct ReportPlace {
+  connector::ChangePoint change;
+  std::uint64_t report = 0;
+
+  friend auto operator<=>(const ReportPlace&, const ReportPlace&) = default;
+};
+
+// What became of a target table's bad rows.
+struct RowCounts {
+  std::int64_t load_errors = 0;
+  std::int64_t load_warnings = 0;
+  std::int64_t change_errors = 0;
+  std::int64_t change_warnings = 0;
+  // The last report that the two counts of changes include; nothing before the first.
+  std::optional<ReportPlace> through;
+};
+
+// Everything a task must find again after a crash, in <folder>/state.db (docs/formats/state.md). Opening it
+// locks the folder for the life of the object; no other process opens the file meanwhile. Thread-safe; every
+// change is durable when the call returns. Throws Error(kStateUnusable, kStateInUse, kStateMismatch).
 class TaskState final : public connector::TargetJournal, public connector::TaskNotes {
  public:
   // What to do with a state that is there already.
   enum class Existing : std::uint8_t { kContinue, kRestart };
 
   // `fingerprint` is the definition's, one line per part; with kContinue a stored one that differs throws
-  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets tables, checkpoint and phase, for a load from the start; the journal
-  // stays, because it tells which objects are the task's own, unless the target is another place now.
+  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets tables, counts, checkpoint and
+  // phase, for a load from the start; the journal stays, because it tells which objects are the task's own,
+  // unless the target is another place now.
   static std::unique_ptr<TaskState> open(const std::filesystem::path& folder, std::string_view fingerprint,
                                          Existing existing = Existing::kContinue);
   // For clean(): whatever the fingerprint.
@@ -74,17 +115,34 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   TaskPhase phase() const;
   void set_phase(TaskPhase phase);
 
+  // By source name and number.
   std::vector<TableState> tables() const;
   // Adds the tables that are new, all in one step.
   void add_tables(const std::vector<TableState>& tables);
+  // Adds the table, or replaces what was stored under its source name and number.
   void set_table(const TableState& table);
+  void remove_table(const TableState& table);
+
+  // Transactions whose changes of a queued table were left out because the table's copy is to hold them.
+  void skip_transaction(const TableState& table, const model::TransactionStamp& stamp);
+  std::vector<model::TransactionStamp> skipped_transactions(
+      const TableState& table) const;  // id, commit_position
+  // They are in the copy.
+  void forget_skipped(const TableState& table);
+
+  // By target table.
+  std::map<model::TableName, RowCounts> row_counts() const;
+  void set_row_counts(const model::TableName& target, const RowCounts& counts);
+  // Becomes durable with the table's next intend() or the next set_checkpoint(): what is counted is never
+  // behind what a restart leaves out.
+  void note_row_counts(const model::TableName& target, const RowCounts& counts);
 
   // Where the capture started, kept for good; nothing before set_capture_start().
   std::optional<model::Checkpoint> checkpoint() const;
   void set_checkpoint(const model::Checkpoint& checkpoint);
 
-  // Values that changes needed and the log did not send. intend() makes those of its table durable first, done()
-  // lets them go.
+  // Values that changes needed and the log did not send. intend() makes those of its table durable first,
+  // done() lets them go.
   LookedUpValues& looked_up_values() { return *looked_up_values_; }
 
   std::vector<connector::ObjectRecord> objects(const model::TableName& table) const override;
@@ -92,7 +150,7 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   void intend(const connector::ObjectRecord& object) override;
   void done(const model::TableName& table, const std::string& key) override;
   void forget(const model::TableName& table, const std::string& key) override;
-  void forget_loads(const model::TableName& table, std::uint64_t before_epoch) override;
+  void forget_load(const model::TableName& table, std::uint64_t load_epoch) override;
 
   std::optional<std::string> get(std::string_view name) const override;
   void set(std::string_view name, std::string_view value) override;
@@ -107,11 +165,20 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   std::optional<std::string> fact(std::string_view name) const;
   void set_fact(std::string_view name, std::string_view value);
   void set_facts(const std::vector<std::pair<std::string, std::string>>& facts);
+  // Runs `work` as one durable step.
+  template <typename Work>
+  void in_one_step(Work work);
+  // All of these with the mutex held.
+  void write_fact(std::string_view name, std::string_view value);
+  void write_table(const TableState& table);
+  void write_object(const connector::ObjectRecord& object);
+  void write_row_counts(const model::TableName& target, const RowCounts& counts);
 
   std::filesystem::path folder_;
   int lock_ = -1;
   mutable std::mutex mutex_;  // Guards the connection and the statements on it.
   sqlite3* database_ = nullptr;
+  std::map<model::TableName, RowCounts> noted_counts_;  // Not durable yet.
   std::unique_ptr<LookedUpValues> looked_up_values_;
 };
 

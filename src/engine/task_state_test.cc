@@ -1,6 +1,7 @@
 #include "engine/task_state.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -18,7 +19,8 @@ using Existing = TaskState::Existing;
 
 class TaskStateTest : public testing::Test {
  protected:
-  TaskStateTest() : folder_(std::filesystem::temp_directory_path() / ("ferry-state-" + std::to_string(::getpid()))) {
+  TaskStateTest()
+      : folder_(std::filesystem::temp_directory_path() / ("ferry-state-" + std::to_string(::getpid()))) {
     std::filesystem::remove_all(folder_);
   }
   ~TaskStateTest() override { std::filesystem::remove_all(folder_); }
@@ -155,7 +157,7 @@ TEST_F(TaskStateTest, ARestartForgetsCutsAndKeepsKeys) {
   EXPECT_TRUE(objects[0].done);
 }
 
-TEST_F(TaskStateTest, ForgetsLoadsOfEarlierEpochs) {
+TEST_F(TaskStateTest, ForgetsTheLoadOfAnEpoch) {
   auto state = open();
   for (std::uint64_t epoch : {1U, 2U}) {
     state->intend({.table = {"public", "t"},
@@ -167,16 +169,84 @@ TEST_F(TaskStateTest, ForgetsLoadsOfEarlierEpochs) {
                    .rows = 1,
                    .done = false});
   }
-  state->forget_loads({"public", "t"}, 2);
+  state->forget_load({"public", "t"}, 1);
   auto objects = state->objects({"public", "t"});
   ASSERT_EQ(objects.size(), 1U);
   EXPECT_EQ(objects[0].key, "LOAD2");
 }
 
+TEST_F(TaskStateTest, NotedCountsAreDurableWithTheTablesNextObjectOrTheCheckpoint) {
+  model::TableName table{"public", "t"};
+  RowCounts one{
+      .load_errors = 0,
+      .load_warnings = 0,
+      .change_errors = 1,
+      .change_warnings = 0,
+      .through = ReportPlace{.change = {.commit = {std::string("\0b", 2), "b"}, .ordinal = 3}, .report = 1}};
+  {
+    auto state = open();
+    state->note_row_counts(table, one);
+    state->intend({.table = {"public", "other"},
+                   .phase = ObjectPhase::kChanges,
+                   .load_epoch = 0,
+                   .key = "k",
+                   .first = {},
+                   .last = {},
+                   .rows = 1,
+                   .done = false});
+  }
+  EXPECT_TRUE(open()->row_counts().empty());
+  {
+    auto state = open();
+    state->note_row_counts(table, one);
+    state->intend(change_object("k", "c"));
+  }
+  EXPECT_EQ(open()->row_counts().at(table).change_errors, 1);
+  EXPECT_EQ(open()->row_counts().at(table).through, one.through);
+  {
+    auto state = open();
+    one.change_errors = 2;
+    state->note_row_counts(table, one);
+    state->set_checkpoint({});
+  }
+  EXPECT_EQ(open()->row_counts().at(table).change_errors, 2);
+}
+
+TEST_F(TaskStateTest, AStateOfVersion1IsTakenOver) {
+  std::filesystem::create_directories(folder_);
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((folder_ / "state.db").c_str(), &database), SQLITE_OK);
+  // As version 1 made it.
+  const char* made = R"(
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE tables (
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL,
+  target_schema TEXT NOT NULL, target_table TEXT NOT NULL,
+  phase INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL, rows_loaded INTEGER NOT NULL,
+  error TEXT NOT NULL, PRIMARY KEY (source_schema, source_table)) WITHOUT ROWID;
+INSERT INTO facts VALUES ('version', '1'), ('phase', '2'), ('definition', 'a=1
+b=2
+');
+INSERT INTO tables VALUES ('public', 't', 'public', 't', 2, 3, 'm', 7, '');
+)";
+  ASSERT_EQ(sqlite3_exec(database, made, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  for (int round = 0; round < 2; ++round) {
+    std::vector<TableState> tables = open()->tables();
+    ASSERT_EQ(tables.size(), 1U);
+    EXPECT_EQ(tables[0].source_number, 0U);
+    EXPECT_EQ(tables[0].phase, TablePhase::kLoaded);
+    EXPECT_EQ(tables[0].load_epoch, 3U);
+    EXPECT_EQ(tables[0].mark, "m");
+    EXPECT_EQ(tables[0].rows_loaded, 7);
+  }
+}
+
 TEST_F(TaskStateTest, ADamagedFileIsNamed) {
   std::filesystem::create_directories(folder_);
   FILE* file = std::fopen((folder_ / "state.db").c_str(), "w");
-  std::fputs("this is no database, and long enough to be seen as none: ..................................", file);
+  std::fputs("this is no database, and long enough to be seen as none: ..................................",
+             file);
   std::fclose(file);
   EXPECT_EQ(kind_of([&] { open(); }), ErrorKind::kStateUnusable);
 }

@@ -19,6 +19,10 @@ class StreamPosition {
   const std::string& key() const { return key_; }
   const std::string& text() const { return text_; }
 
+  // The place right behind this one: after it, and before every other that is after it. For what Ferry itself puts into
+  // the order of a stream; a source never sees it.
+  StreamPosition just_after() const { return {key_ + '\0', text_ + '+'}; }
+
   friend bool operator==(const StreamPosition& a, const StreamPosition& b) { return a.key_ == b.key_; }
   friend std::strong_ordering operator<=>(const StreamPosition& a, const StreamPosition& b) {
     return a.key_.compare(b.key_) <=> 0;

@@ -31,4 +31,15 @@ TEST(StreamPosition, AnEmptyOneIsBeforeEveryOther) {
   EXPECT_EQ(StreamPosition(), StreamPosition());
 }
 
+TEST(StreamPosition, NothingLiesBetweenAPlaceAndTheOneRightBehindIt) {
+  StreamPosition nothing;
+  StreamPosition least(std::string(8, '\0'), "0/0");
+  StreamPosition next(std::string(7, '\0') + '\x01', "0/1");
+  EXPECT_LT(nothing, nothing.just_after());
+  EXPECT_LT(nothing.just_after(), least);
+  EXPECT_LT(least, least.just_after());
+  EXPECT_LT(least.just_after(), least.just_after().just_after());
+  EXPECT_LT(least.just_after().just_after(), next);
+}
+
 }  // namespace ferry::model

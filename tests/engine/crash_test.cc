@@ -120,7 +120,7 @@ TEST_P(CrashInALoadTest, AnUnfinishedLoadLeavesNothingHoweverOftenItDies) {
   for (Fault fault : {Fault::kFails, Fault::kDoesThenFails}) {
     SCOPED_TRACE(fault == Fault::kFails ? "before" : "after");
     int died = die_and_compare({{.call = GetParam().call, .fault = Fault::kDoesThenFails, .passage = 2},
-                                {.call = "tables.discard_loads", .fault = fault},
+                                {.call = "tables.discard_load", .fault = fault},
                                 {.call = GetParam().call, .fault = Fault::kDoesThenFails, .passage = 3}});
     EXPECT_EQ(died, 3);
   }

@@ -12,19 +12,6 @@ namespace {
 constexpr std::string_view kEngine = "memory";
 constexpr std::chrono::milliseconds kLookInterval{10};
 
-model::TableVersion shape_of(const model::TableName& name, model::RowIdentity identity) {
-  model::TableVersion shape;
-  shape.name = name;
-  shape.columns.resize(2);
-  shape.columns[0].name = "id";
-  shape.columns[0].type.id = model::TypeId::kInt4;
-  shape.columns[1].name = "name";
-  shape.columns[1].type.id = model::TypeId::kWstring;
-  shape.identity = identity;
-  if (identity == model::RowIdentity::kKey) shape.key = {0};
-  return shape;
-}
-
 Row row_of_key(std::int32_t id, std::string_view name) { return {int4_value(id), text_value(name)}; }
 
 // In memory where that is possible: the state waits for the disk at every step, and nothing here tests the
@@ -37,6 +24,19 @@ std::filesystem::path new_folder() {
 }
 
 }  // namespace
+
+model::TableVersion shape_of(const model::TableName& name, model::RowIdentity identity) {
+  model::TableVersion shape;
+  shape.name = name;
+  shape.columns.resize(2);
+  shape.columns[0].name = "id";
+  shape.columns[0].type.id = model::TypeId::kInt4;
+  shape.columns[1].name = "name";
+  shape.columns[1].type.id = model::TypeId::kWstring;
+  shape.identity = identity;
+  if (identity == model::RowIdentity::kKey) shape.key = {0};
+  return shape;
+}
 
 void Events::note(const std::function<void(Seen&)>& change) {
   std::lock_guard lock(mutex_);
@@ -53,8 +53,11 @@ void Events::table_failed(const model::TableName& table, std::string_view) {
 void Events::table_loaded(const model::TableName& table, std::int64_t, double) {
   note([&](Seen& seen) { seen.loaded.push_back(table); });
 }
-void Events::changes_started(std::string_view) {
-  note([](Seen& seen) { ++seen.changes_started; });
+void Events::changes_started(std::string_view position) {
+  note([&](Seen& seen) {
+    ++seen.changes_started;
+    seen.started_at = position;
+  });
 }
 void Events::changes_applied(std::int64_t, std::int64_t, std::string_view) {
   note([](Seen&) {});
@@ -135,6 +138,7 @@ void EngineBench::write() {
 }
 
 bool EngineBench::equal(const model::TableName& table) const {
+  if (!database.describe(table)) return false;
   std::vector<Row> ours = database.rows(table);
   std::vector<Row> theirs = storage.rows(table);
   std::ranges::sort(ours);
@@ -166,7 +170,7 @@ connector::Registry registry_of(EngineBench& bench) {
 TaskRun::TaskRun(EngineBench& bench)
     : state_(bench.open_state()),
       registry_(registry_of(bench)),
-      mapping_(mapping::TableMapping::select_all_of({})),
+      mapping_(mapping::TableMapping::select_all_of(bench.mapping_patterns)),
       task_(bench.definition, mapping_, registry_, *state_, bench.events, *bench.clock, bench.task_options) {
   bench.watch.watch_state(*state_);
   result_ = std::async(std::launch::async, [this] { return task_.run(stop_.get_token()); });

@@ -25,6 +25,9 @@ inline const model::TableName kItems = {"shop", "items"};    // With a key.
 inline const model::TableName kVisits = {"shop", "visits"};  // Without one: the log has whole old rows.
 inline constexpr std::chrono::seconds kDeadline{60};
 
+// Two columns: id INT4, the key where there is one, and name WSTRING.
+model::TableVersion shape_of(const model::TableName& name, model::RowIdentity identity);
+
 // What a task told its observer. Thread-safe.
 class Events final : public engine::TaskObserver {
  public:
@@ -38,6 +41,7 @@ class Events final : public engine::TaskObserver {
   struct Seen {
     bool load_finished = false;
     int changes_started = 0;
+    std::string started_at;  // The last of them.
     std::vector<model::TableName> failed;
     std::vector<model::TableName> loaded;
     std::vector<std::int64_t> waits_s;
@@ -87,6 +91,7 @@ class EngineBench {
   MemorySourceOptions source_options;
   MemoryTargetOptions target_options;
   engine::TaskOptions task_options;
+  std::vector<std::string> mapping_patterns;  // As `ferry copy --tables`; none = every table.
   base::Clock* clock = &base::Clock::real();
 
  private:

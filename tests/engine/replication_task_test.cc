@@ -186,6 +186,51 @@ TEST_P(ReplicationTaskTest, AcknowledgesOnlyStoredCheckpointsAndStoresOnlyWhatIs
   EXPECT_THAT(bench_.watch.violations(), IsEmpty());
 }
 
+TEST(RecoveredCheckpoint, TheTargetsOwnIsWhereTheStreamStarts) {
+  EngineBench bench(TargetForm::kTables);
+  bench.target_options.interval = std::chrono::hours(1);
+  bench.make_tables(5);
+  {
+    TaskRun run(bench);
+    ASSERT_TRUE(
+        bench.events.wait_until([&] { return bench.events.seen().changes_started > 0 || run.ended(); }));
+    int before = bench.faults.passages("apply.apply");
+    bench.write(5);
+    ASSERT_TRUE(bench.faults.wait_for_passage("apply.apply", before + 5, kDeadline));
+    // Rows and checkpoint are in the target, and its answer is lost.
+    bench.faults.arm({.call = "apply.flush", .fault = Fault::kDoesThenFails});
+    run.request_stop();
+    EXPECT_EQ(run.error(), ErrorKind::kInternal);
+  }
+  model::StreamPosition own = bench.storage.checkpoint()->resume_position;
+  ASSERT_LT(bench.open_state()->checkpoint()->resume_position, own);
+  {
+    TaskRun run(bench);
+    ASSERT_TRUE(
+        bench.events.wait_until([&] { return bench.events.seen().changes_started > 1 || run.ended(); }));
+    EXPECT_EQ(bench.events.seen().started_at, own.text());
+    run.request_stop();
+    run.result();
+  }
+  EXPECT_GE(bench.open_state()->checkpoint()->resume_position, own);
+  EXPECT_TRUE(bench.equal());
+}
+
+TEST(RecoveredCheckpoint, OneOfAnotherStreamIsNotUsed) {
+  EngineBench bench(TargetForm::kTables);
+  bench.make_tables(5);
+  bench.storage.commit(
+      {.identity = {"another"}, .resume_position = log_position(1 << 20), .applied_through = {}},
+      [](auto&) {});
+  TaskRun run(bench);
+  ASSERT_TRUE(
+      bench.events.wait_until([&] { return bench.events.seen().changes_started > 0 || run.ended(); }));
+  bench.write(5);
+  ASSERT_TRUE(bench.events.wait_until([&] { return bench.equal() || run.ended(); }));
+  run.request_stop();
+  EXPECT_EQ(run.result().end, TaskEnd::kStopped);
+}
+
 // ---- what only the user's own document allows
 
 TEST_P(ReplicationTaskTest, ATruncateRemovesNothingUnlessTheDocumentNamesItsSetting) {

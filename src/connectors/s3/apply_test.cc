@@ -53,7 +53,7 @@ class Journal final : public connector::TargetJournal {
   void forget(const model::TableName&, const std::string& key) override {
     std::erase_if(records, [&](const ObjectRecord& record) { return record.key == key; });
   }
-  void forget_loads(const model::TableName&, std::uint64_t) override {}
+  void forget_load(const model::TableName&, std::uint64_t) override {}
 
   std::vector<ObjectRecord> records;
   bool fail_after_intend = false;
@@ -104,7 +104,8 @@ class TestTransaction final : public model::Transaction {
     std::vector<Cell> cells;
     for (const std::string& value : values) {
       bool sent = value != "-";
-      cells.push_back({.state = sent ? CellState::kValue : CellState::kNotSent, .bytes = sent ? value : std::string_view()});
+      cells.push_back({.state = sent ? CellState::kValue : CellState::kNotSent,
+                       .bytes = sent ? value : std::string_view()});
     }
     return cells;
   }
@@ -118,7 +119,8 @@ class TestTransaction final : public model::Transaction {
 
 class S3ApplyTest : public testing::Test {
  protected:
-  S3ApplyTest() : root_(std::filesystem::temp_directory_path() / ("ferry-apply-" + std::to_string(::getpid()))) {
+  S3ApplyTest()
+      : root_(std::filesystem::temp_directory_path() / ("ferry-apply-" + std::to_string(::getpid()))) {
     std::filesystem::remove_all(root_);
     auto table = std::make_shared<model::TableVersion>();
     table->name = {"public", "t"};
@@ -183,7 +185,9 @@ class S3ApplyTest : public testing::Test {
   std::unique_ptr<connector::TargetApply> apply_;
 };
 
-Row insert(std::string id, std::string v) { return {.kind = ChangeKind::kInsert, .before = {}, .after = {id, v}}; }
+Row insert(std::string id, std::string v) {
+  return {.kind = ChangeKind::kInsert, .before = {}, .after = {id, v}};
+}
 
 TEST_F(S3ApplyTest, WritesOneObjectWhenItsTimeHasCome) {
   transaction(1, {insert("1", "a")});
@@ -210,7 +214,8 @@ TEST_F(S3ApplyTest, AKeyChangeIsDeleteAndInsert) {
 TEST_F(S3ApplyTest, InsertsOnlyWritesNeitherHalfOfAKeyChangeAndNoOp) {
   settings_.cdc_inserts_only = true;
   restart(0);
-  transaction(1, {insert("1", "a"), {.kind = ChangeKind::kUpdate, .before = {"1", "-"}, .after = {"7", "x"}}});
+  transaction(1,
+              {insert("1", "a"), {.kind = ChangeKind::kUpdate, .before = {"1", "-"}, .after = {"7", "x"}}});
   apply_->flush();
   EXPECT_EQ(all_rows(), "1,a\n");
 }
@@ -301,7 +306,8 @@ TEST_F(S3ApplyTest, AReplayThatDiffersIsAnError) {
   EXPECT_THROW(apply_->flush(), base::Error);
   journal_.fail_after_intend = false;
   restart(0);
-  EXPECT_THROW(transaction(2, {insert("1", "a")}); apply_->flush(); transaction(3, {insert("2", "b")}), base::Error);
+  EXPECT_THROW(transaction(2, {insert("1", "a")}); apply_->flush();
+               transaction(3, {insert("2", "b")}), base::Error);
 }
 
 TEST_F(S3ApplyTest, AKilledProcessLeavesNothingHalfWritten) {
@@ -333,7 +339,8 @@ TEST_F(S3ApplyTest, ANewShapeBeginsANewObject) {
   transaction(1, {insert("1", "a")});
   auto wider = std::make_shared<model::TableVersion>(*table_);
   wider->columns.push_back({.name = "w", .type = {.id = model::TypeId::kWstring, .length = 20}});
-  TestTransaction next(2, clock_.now(), wider, {{.kind = ChangeKind::kInsert, .before = {}, .after = {"2", "b", "c"}}});
+  TestTransaction next(2, clock_.now(), wider,
+                       {{.kind = ChangeKind::kInsert, .before = {}, .after = {"2", "b", "c"}}});
   apply_->apply(next, checkpoint(2), errors_);
   apply_->flush();
   ASSERT_EQ(files().size(), 2U);

@@ -59,11 +59,10 @@ class S3TargetLoad final : public connector::TargetLoad {
     std::int64_t rows = writer_->rows();
     if (rows > 0) {
       writer_->finish();
-      std::uint32_t number = target_->next_load_number(request_.table->name, request_.load_epoch);
       target_->publish(*object_, {.table = request_.table->name,
                                   .phase = ObjectPhase::kLoad,
                                   .load_epoch = request_.load_epoch,
-                                  .key = prefix_ + load_name(number, target_->settings().extension()),
+                                  .key = target_->next_load_key(request_.table->name, request_.load_epoch),
                                   .first = {},
                                   .last = {},
                                   .rows = rows,
@@ -84,7 +83,8 @@ class S3TargetLoad final : public connector::TargetLoad {
 
 }  // namespace
 
-std::unique_ptr<connector::TargetLoad> make_load(std::shared_ptr<SharedTarget> target, const LoadRequest& request) {
+std::unique_ptr<connector::TargetLoad> make_load(std::shared_ptr<SharedTarget> target,
+                                                 const LoadRequest& request) {
   return std::make_unique<S3TargetLoad>(std::move(target), request);
 }
 

@@ -45,10 +45,11 @@ void check_component(std::string_view component, const model::TableName& table) 
   bool bad = component.empty() || component == "." || component == ".." ||
              component.find_first_of(std::string_view("/\\\0", 3)) != std::string_view::npos;
   if (!bad) return;
-  throw base::Error(base::ErrorKind::kTargetTable,
-                    {.message = fmt::format("the table {} cannot be an object key: '{}' is no name for a folder",
-                                            model::to_string(table), component),
-                     .remedy = "Exclude the table by a selection rule."});
+  throw base::Error(
+      base::ErrorKind::kTargetTable,
+      {.message = fmt::format("the table {} cannot be an object key: '{}' is no name for a folder",
+                              model::to_string(table), component),
+       .remedy = "Exclude the table by a selection rule."});
 }
 
 }  // namespace
@@ -63,6 +64,14 @@ std::string load_name(std::uint32_t number, std::string_view extension) {
   return fmt::format("LOAD{:08X}.{}", number, extension);
 }
 
+std::optional<std::uint32_t> number_of_load_name(std::string_view name) {
+  std::optional<std::string_view> stem = stem_of(name);
+  if (!stem || !is_load_stem(*stem)) return std::nullopt;
+  std::uint32_t number = 0;
+  std::from_chars(stem->data() + 4, stem->data() + stem->size(), number, 16);
+  return number;
+}
+
 std::string change_name(base::UnixMicros time, std::string_view extension) {
   using namespace std::chrono;
   sys_time<milliseconds> instant{milliseconds(time / kMicrosPerMilli)};
@@ -70,18 +79,21 @@ std::string change_name(base::UnixMicros time, std::string_view extension) {
   year_month_day date(day);
   hh_mm_ss clock(instant - day);
   return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}{:03}.{}", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count(), extension);
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count(), extension);
 }
 
 std::optional<base::UnixMicros> time_of_change_name(std::string_view name) {
   using namespace std::chrono;
   std::optional<std::string_view> stem = stem_of(name);
   if (!stem || !is_change_stem(*stem)) return std::nullopt;
-  year_month_day date{year(number_in(stem->substr(0, 4))), month(static_cast<unsigned>(number_in(stem->substr(4, 2)))),
+  year_month_day date{year(number_in(stem->substr(0, 4))),
+                      month(static_cast<unsigned>(number_in(stem->substr(4, 2)))),
                       day(static_cast<unsigned>(number_in(stem->substr(6, 2))))};
-  auto time = sys_days(date) + hours(number_in(stem->substr(9, 2))) + minutes(number_in(stem->substr(11, 2))) +
-              seconds(number_in(stem->substr(13, 2))) + milliseconds(number_in(stem->substr(15, 3)));
+  auto time = sys_days(date) + hours(number_in(stem->substr(9, 2))) +
+              minutes(number_in(stem->substr(11, 2))) + seconds(number_in(stem->substr(13, 2))) +
+              milliseconds(number_in(stem->substr(15, 3)));
   return duration_cast<microseconds>(time.time_since_epoch()).count();
 }
 
@@ -90,7 +102,8 @@ std::string_view name_of(std::string_view key) { return key.substr(key.rfind('/'
 bool has_dms_form(std::string_view key_below_prefix) {
   std::string_view name = name_of(key_below_prefix);
   std::string_view folder = key_below_prefix.substr(0, key_below_prefix.size() - name.size());
-  bool partition = std::ranges::all_of(folder, [](char c) { return is_digit(c) || c == '-' || c == '_' || c == '/'; });
+  bool partition =
+      std::ranges::all_of(folder, [](char c) { return is_digit(c) || c == '-' || c == '_' || c == '/'; });
   std::optional<std::string_view> stem = stem_of(name);
   if (!partition || !stem) return false;
   return is_change_stem(*stem) || (folder.empty() && is_load_stem(*stem));

@@ -25,15 +25,19 @@ class S3TargetTables final : public connector::TargetTables {
   void check(const PrepareRequest& request) override {
     if (request.foreign != ForeignObjects::kRefuse) {
       prefix_of(request.table->name);
+      // Found before anything is written, rather than by the load.
+      bool keeps = request.mode == PrepMode::kDoNothing && request.foreign == ForeignObjects::kKeep;
+      if (keeps) target_->first_load_key(request.table->name);
       return;
     }
     std::vector<std::string> foreign = foreign_objects(request.table->name);
     if (foreign.empty()) return;
     throw Error(
         ErrorKind::kTargetForeignObjects,
-        {.message = fmt::format("{} objects that this task did not write are where the table {} would go, the first is "
-                                "{}",
-                                foreign.size(), model::to_string(request.table->name), foreign.front()),
+        {.message = fmt::format(
+             "{} objects that this task did not write are where the table {} would go, the first is "
+             "{}",
+             foreign.size(), model::to_string(request.table->name), foreign.front()),
          .remedy = "Name another directory, or remove them with --overwrite or by naming TargetTablePrepMode "
                    "DROP_AND_CREATE in the task's settings; DO_NOTHING keeps them."});
   }
@@ -52,18 +56,28 @@ class S3TargetTables final : public connector::TargetTables {
       for (const std::string& key : foreign_objects(table)) target_->store().remove(key);
       std::size_t kept = target_->store().list(prefix).size();
       if (kept > 0) {
-        base::log_info(base::kTargetLoad, "{} objects below {} are not of DMS's forms and stay", kept, prefix);
+        base::log_info(base::kTargetLoad, "{} objects below {} are not of DMS's forms and stay", kept,
+                       prefix);
       }
     }
   }
 
   void sweep(const model::TableName& table) override { target_->store().sweep(prefix_of(table)); }
 
-  void discard_loads(const model::TableName& table, std::uint64_t before_epoch) override {
+  void discard_load(const model::TableName& table, std::uint64_t load_epoch) override {
     for (const ObjectRecord& object : target_->journal().objects(table)) {
-      if (object.phase == ObjectPhase::kLoad && object.load_epoch < before_epoch) target_->store().remove(object.key);
+      if (object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch)
+        target_->store().remove(object.key);
     }
-    target_->journal().forget_loads(table, before_epoch);
+    target_->journal().forget_load(table, load_epoch);
+  }
+
+  void discard_changes(const model::TableName& table, const model::StreamPosition& commit) override {
+    for (const ObjectRecord& object : target_->journal().objects(table)) {
+      if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
+      target_->store().remove(object.key);
+      target_->journal().forget(table, object.key);
+    }
   }
 
  private:

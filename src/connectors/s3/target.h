@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -16,16 +17,24 @@ namespace ferry::s3 {
 // What the roles of one S3 target share. Thread-safe; lives as long as any role.
 class SharedTarget {
  public:
-  SharedTarget(S3TargetSettings settings, std::unique_ptr<ObjectStore> store, const connector::TargetContext& context)
-      : settings_(std::move(settings)), store_(std::move(store)), journal_(context.journal), clock_(context.clock) {}
+  SharedTarget(S3TargetSettings settings, std::unique_ptr<ObjectStore> store,
+               const connector::TargetContext& context)
+      : settings_(std::move(settings)),
+        store_(std::move(store)),
+        journal_(context.journal),
+        clock_(context.clock) {}
 
   const S3TargetSettings& settings() const { return settings_; }
   ObjectStore& store() { return *store_; }
   connector::TargetJournal& journal() { return journal_; }
   base::Clock& clock() { return clock_; }
 
-  // The number of the next LOAD object of one load of a table, from 1; slices share it.
-  std::uint32_t next_load_number(const model::TableName& table, std::uint64_t load_epoch);
+  // The key of the next LOAD object of one load of a table; slices share the numbering. It goes on behind
+  // what earlier loads of this task have there, from 1 where nothing is. Throws Error(kTargetForeignObjects)
+  // when an object that this task did not write has the key.
+  std::string next_load_key(const model::TableName& table, std::uint64_t load_epoch);
+  // The first of those keys, without taking it. Throws the same.
+  std::string first_load_key(const model::TableName& table);
 
   // Publishes a staged object under the rule of file intents: the record is durable before the object is, and
   // `done` after it.
@@ -36,8 +45,15 @@ class SharedTarget {
   const std::unique_ptr<ObjectStore> store_;
   connector::TargetJournal& journal_;
   base::Clock& clock_;
-  std::mutex mutex_;  // Guards load_numbers_.
-  std::map<std::pair<model::TableName, std::uint64_t>, std::uint32_t> load_numbers_;
+  struct LoadNames {
+    std::uint32_t last_number = 0;
+    std::set<std::string> foreign;  // Keys that this task did not write.
+  };
+  LoadNames load_names(const model::TableName& table);
+  std::string load_key(const model::TableName& table, const LoadNames& names) const;
+
+  std::mutex mutex_;  // Guards load_names_.
+  std::map<std::pair<model::TableName, std::uint64_t>, LoadNames> load_names_;
 };
 
 std::unique_ptr<connector::TargetTables> make_tables(std::shared_ptr<SharedTarget> target);

@@ -2,14 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "engine/tables_manager.h"
 
 namespace ferry::engine {
+namespace {
 
 using model::Change;
 using model::ChangeKind;
 using model::Coverage;
+
+// Tables that are made one after another are copied in one pause.
+constexpr std::chrono::milliseconds kGatherInterval{500};
+
+}  // namespace
 
 class ChangeRouter::RoutedTransaction final : public model::Transaction {
  public:
@@ -30,60 +38,197 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
   model::Transaction& transaction_;
 };
 
-ChangeRouter::ChangeRouter(const TaskContext& context) : context_(context) {
-  for (const TableState& state : context.state.tables()) {
-    Table& table = tables_[state.source];
-    table.carried = state.phase == TablePhase::kLoaded;
-    if (!state.mark.empty()) table.mark = context.source.parse_mark(state.mark);
-    table.target = state.target;
-    table.statistics = &statistics_[state.source];
-  }
+ChangeRouter::ChangeRouter(const TaskContext& context, Statistics& statistics)
+    : context_(context), statistics_(statistics) {
+  for (TableState& state : context.state.tables()) add(std::move(state));
+}
+
+ChangeRouter::Table& ChangeRouter::add(TableState state) {
+  Table& table = tables_[{state.source_number, state.source}];
+  table = {.state = std::move(state)};
+  TablePhase phase = table.state.phase;
+  table.carried = phase == TablePhase::kLoaded || phase == TablePhase::kDropped;
+  table.waits = phase == TablePhase::kQueued || phase == TablePhase::kLoading;
+  table.left = phase == TablePhase::kLeft;
+  if (!table.state.mark.empty()) table.mark = context_.source.parse_mark(table.state.mark);
+  table.ordinals = &ordinals_[table.state.target];
+  table.statistics = &statistics_[table.state.source];
+  if (table.waits) waiting_.push_back(&table);
+  return table;
 }
 
 std::unique_ptr<model::Transaction> ChangeRouter::route(model::Transaction& transaction) {
+  ++transactions_;
+  context_.row_errors.begin_transaction(transaction.stamp().commit_position);
   return std::make_unique<RoutedTransaction>(*this, transaction);
 }
 
-ChangeRouter::Table& ChangeRouter::table_of(const model::TableVersionPtr& version) {
-  auto found = by_version_.find(version);
-  if (found != by_version_.end()) return *found->second;
-  auto [at, is_new] = tables_.try_emplace(version->name);
-  if (is_new && context_.mapping.selects(version->name, model::TableKind::kTable)) {
-    base::log_warning(base::kTablesManager, "table {} is not part of the task; its changes are left out",
-                      model::to_string(version->name));
+ChangeRouter::Table& ChangeRouter::table_of(const model::TransactionStamp& stamp, const Change& change) {
+  auto found = by_version_.find(*change.table);
+  if (found != by_version_.end() && !found->second->left) return *found->second;
+  const model::TableVersion& version = **change.table;
+  // A table that goes before it was ever heard of is no new one.
+  bool goes = change.kind == ChangeKind::kDrop;
+  if (goes && !tables_.contains({version.source_table, version.name}) && !tables_.contains({0, version.name})) {
+    return ignored_;
   }
-  by_version_.emplace(version, &at->second);
-  return at->second;
+  Table& table = find_or_make(stamp, version);
+  if (&table != &ignored_) by_version_.insert_or_assign(*change.table, &table);
+  return table;
 }
 
-void ChangeRouter::suspend(const model::TableName& source, Table& table) {
-  table.carried = false;
-  for (TableState& state : context_.state.tables()) {
-    if (state.source != source) continue;
-    suspend_table(context_, std::move(state), context_.row_errors.suspension_reason(table.target));
-    return;
+ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& stamp,
+                                                const model::TableVersion& version) {
+  auto found = tables_.find({version.source_table, version.name});
+  if (found != tables_.end() && !found->second.left) return found->second;
+  if (found == tables_.end() && version.source_table != 0) {
+    // A state of an older version knows no numbers.
+    if (auto unnumbered = tables_.extract({0, version.name})) {
+      context_.state.remove_table(unnumbered.mapped().state);
+      unnumbered.key().first = unnumbered.mapped().state.source_number = version.source_table;
+      context_.state.set_table(unnumbered.mapped().state);
+      return tables_.insert(std::move(unnumbered)).position->second;
+    }
   }
+  const Table* known = nullptr;
+  bool has_left = false;
+  for (const auto& [key, table] : tables_) {
+    if (version.source_table == 0 || key.first != version.source_table || table.ordinals == nullptr) continue;
+    has_left |= table.left;
+    if (!table.waits && (known == nullptr || !table.carried)) known = &table;
+  }
+  if (!context_.mapping.selects(version.name, model::TableKind::kTable)) {
+    if (known != nullptr) leave(stamp, version);
+    return tables_[{version.source_table, version.name}];
+  }
+  if (known != nullptr && !has_left) return follow(*known, version);
+  // One that comes back at once is new when it is stored that it has left.
+  bool is_leaving = std::ranges::any_of(
+      leaving_, [&](const auto& leaving) { return leaving.first.source_number == version.source_table; });
+  if (is_leaving) return ignored_;
+  return appear(stamp, version);
+}
+
+// A table that the task does not have: its rows are copied in the next pause.
+ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp, const model::TableVersion& version) {
+  TableState state{.source = version.name,
+                   .source_number = version.source_table,
+                   .target = target_name(context_, version.name),
+                   .phase = TablePhase::kQueued};
+  bool has_predecessor = std::ranges::any_of(
+      tables_, [&](const auto& entry) { return entry.second.ordinals != nullptr && entry.second.state.target == state.target; });
+  bool loads = model::has_full_load(context_.definition.migration_type);
+  state.copy_as = loads && !has_predecessor ? CopyAs::kLoad : CopyAs::kInserts;
+  // Found between transactions it has no place in the log; the copy then looks for one (copy_tables()).
+  if (has_predecessor && stamp.id != 0) state.copy_after = stamp.resume_position;
+  base::log_info(base::kTablesManager, "table {} is new: its rows are copied {}", model::to_string(version.name),
+                 state.copy_as == CopyAs::kLoad ? "by a load" : "as inserts");
+  context_.state.set_table(state);
+  if (!noticed_at_) noticed_at_ = context_.clock.steady_now();
+  Table& table = add(std::move(state));
+  ++table.statistics->ddls;
+  return table;
+}
+
+// A table of the task under another name. Nothing is copied: what it has on the target stays under the old name.
+ChangeRouter::Table& ChangeRouter::follow(const Table& known, const model::TableVersion& version) {
+  base::log_info(base::kTablesManager, "table {} is called {} now: its changes go there from here on",
+                 model::to_string(known.state.source), model::to_string(version.name));
+  TableState state = known.state;
+  state.source = version.name;
+  state.target = target_name(context_, version.name);
+  if (state.phase == TablePhase::kDropped) state.phase = TablePhase::kLoaded;
+  context_.state.set_table(state);
+  model::TableVersionPtr shape = known.shape;
+  Table& table = add(std::move(state));
+  table.shape = std::move(shape);
+  ++table.statistics->ddls;
+  return table;
+}
+
+void ChangeRouter::leave(const model::TransactionStamp& stamp, const model::TableVersion& version) {
+  // Seen between transactions it has no place in the log: changes under the old name may still come.
+  if (stamp.id == 0) return;
+  for (auto& [key, table] : tables_) {
+    if (key.first != version.source_table || !table.carried) continue;
+    base::log_warning(base::kTablesManager,
+                      "table {} is called {} now, which no selection rule selects: it leaves the task",
+                      model::to_string(table.state.source), model::to_string(version.name));
+    table.carried = false;
+    table.left = true;
+    ++table.statistics->ddls;
+    leaving_.emplace_back(table.state, stamp.resume_position);
+  }
+}
+
+void ChangeRouter::skip(const model::TransactionStamp& stamp, Table& table) {
+  if (stamp.id == 0 || table.skipped_in == transactions_) return;
+  table.skipped_in = transactions_;
+  context_.state.skip_transaction(table.state, stamp);
+}
+
+void ChangeRouter::drop(Table& table) {
+  if (table.state.phase != TablePhase::kLoaded) return;
+  table.state.phase = TablePhase::kDropped;
+  context_.state.set_table(table.state);
+}
+
+void ChangeRouter::suspend(Table& table) {
+  table.carried = false;
+  table.state.phase = TablePhase::kError;
+  suspend_table(context_, table.state, context_.row_errors.suspension_reason(table.state.target));
 }
 
 void ChangeRouter::store_suspensions() {
-  for (auto& [source, table] : tables_) {
-    if (table.carried && context_.row_errors.is_suspended(table.target)) suspend(source, table);
+  for (auto& [key, table] : tables_) {
+    if (table.carried && context_.row_errors.is_suspended(table.state.target)) suspend(table);
   }
+}
+
+void ChangeRouter::checkpoint_stored(const model::Checkpoint& stored) {
+  std::erase_if(leaving_, [&](auto& leaving) {
+    if (stored.resume_position < leaving.second) return false;
+    leaving.first.phase = TablePhase::kLeft;
+    context_.state.set_table(leaving.first);
+    return true;
+  });
+}
+
+bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now, const model::Checkpoint& stored) const {
+  return std::ranges::any_of(waiting_, [&](const Table* table) {
+    const model::StreamPosition& after = table->state.copy_after;
+    if (!after.empty()) return stored.resume_position >= after;
+    return noticed_at_ && now >= *noticed_at_ + kGatherInterval;
+  });
+}
+
+bool ChangeRouter::wants_flush(const model::Checkpoint& accepted, const model::Checkpoint& stored) const {
+  return std::ranges::any_of(waiting_, [&](const Table* table) {
+    const model::StreamPosition& after = table->state.copy_after;
+    return !after.empty() && accepted.resume_position >= after && stored.resume_position < after;
+  });
 }
 
 bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& change) {
   if (change.table == nullptr) return false;
-  Table& table = table_of(*change.table);
+  Table& table = table_of(stamp, change);
+  if (table.waits) {
+    skip(stamp, table);
+    return false;
+  }
   if (!table.carried) return false;
   if (table.mark && stamp.id != 0) {
     Coverage coverage = table.mark->covers(stamp);
     if (coverage == Coverage::kInCopy) return false;
     if (coverage == Coverage::kAlwaysAfter) table.mark.reset();
   }
-  if (context_.row_errors.is_suspended(table.target)) {
-    suspend((*change.table)->name, table);
+  if (context_.row_errors.is_suspended(table.state.target)) {
+    suspend(table);
     return false;
   }
+  if (table.ordinals->transaction != transactions_) *table.ordinals = {.transaction = transactions_, .changes = 0};
+  context_.row_errors.begin_change(table.ordinals->changes);
+  if (change.kind != ChangeKind::kSchemaChange) ++table.ordinals->changes;
   switch (change.kind) {
     case ChangeKind::kInsert: ++table.statistics->inserts; break;
     case ChangeKind::kUpdate: ++table.statistics->updates; break;
@@ -95,6 +240,7 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
       table.shape = *change.table;
       return true;
     }
+    case ChangeKind::kDrop: drop(table); [[fallthrough]];
     default: ++table.statistics->ddls; return true;
   }
   ++rows_;

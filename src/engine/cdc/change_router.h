@@ -1,22 +1,33 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "engine/task_context.h"
+#include "model/checkpoint.h"
 #include "model/transaction.h"
 
 namespace ferry::engine {
 
 // Decides for every change of the stream whether it belongs to the task, and counts those that do. A change of a
 // loaded table that the table's copy already contains is left out: that is what makes load and changes fit exactly.
+//
+// It also notices tables that appear, change their names or go. A table that appears is queued in the state, and its
+// changes are left out: its copy, which is taken when the stream pauses, holds them. A table is known by its number
+// and name, so each change goes where the table's name of its time says, also when it comes again after a restart.
 // Used by one thread.
 class ChangeRouter {
  public:
-  // Reads the tables and their marks from the state.
-  explicit ChangeRouter(const TaskContext& context);
+  using Statistics = std::map<model::TableName, TableStatistics>;
+
+  // Reads the tables and their marks from the state. Counts into `statistics`, by source name.
+  ChangeRouter(const TaskContext& context, Statistics& statistics);
 
   // The transaction as the target is to see it. `transaction` and this router must outlive it.
   std::unique_ptr<model::Transaction> route(model::Transaction& transaction);
@@ -24,29 +35,59 @@ class ChangeRouter {
   // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves past
   // the row, so that a restart does not go on with the table. Throws as suspend_table().
   void store_suspensions();
+  // A checkpoint was stored.
+  void checkpoint_stored(const model::Checkpoint& stored);
 
-  const std::map<model::TableName, TableStatistics>& statistics() const { return statistics_; }
+  // The stream is to pause, because the rows of a queued table can be copied now.
+  bool wants_pause(std::chrono::steady_clock::time_point now, const model::Checkpoint& stored) const;
+  // They could if everything accepted were durable.
+  bool wants_flush(const model::Checkpoint& accepted, const model::Checkpoint& stored) const;
+
   std::int64_t rows() const { return rows_; }
 
  private:
   class RoutedTransaction;
 
+  // The changes of one transaction that one target table gets, counted as the target does (connector::ChangePoint).
+  struct Ordinals {
+    std::uint64_t transaction = 0;  // transactions_ when it was last used.
+    std::uint64_t changes = 0;
+  };
   struct Table {
+    TableState state;
     bool carried = false;
+    bool waits = false;                               // For its copy.
+    bool left = false;                                // Has a name now that is not selected.
     std::shared_ptr<const model::SnapshotMark> mark;  // Null once every later transaction is after the copy.
-    model::TableName target;
-    model::TableVersionPtr shape;  // As the stream last said it.
+    model::TableVersionPtr shape;                     // As the stream last said it.
+    std::uint64_t skipped_in = 0;                     // transactions_ when a change was last left out for the copy.
+    Ordinals* ordinals = nullptr;
     TableStatistics* statistics = nullptr;
   };
-  Table& table_of(const model::TableVersionPtr& version);
-  void suspend(const model::TableName& source, Table& table);
+  using Key = std::pair<std::uint64_t, model::TableName>;
+
+  Table& add(TableState state);
+  Table& table_of(const model::TransactionStamp& stamp, const model::Change& change);
+  Table& find_or_make(const model::TransactionStamp& stamp, const model::TableVersion& version);
+  Table& appear(const model::TransactionStamp& stamp, const model::TableVersion& version);
+  Table& follow(const Table& known, const model::TableVersion& version);
+  void leave(const model::TransactionStamp& stamp, const model::TableVersion& version);
+  void skip(const model::TransactionStamp& stamp, Table& table);
+  void drop(Table& table);
+  void suspend(Table& table);
   bool wants(const model::TransactionStamp& stamp, const model::Change& change);
 
   const TaskContext& context_;
-  std::map<model::TableName, Table> tables_;
+  Statistics& statistics_;
+  std::map<Key, Table> tables_;
+  std::map<model::TableName, Ordinals> ordinals_;  // By target.
   // Table versions in use, so that a change finds its table without comparing names; keeps them alive.
   std::unordered_map<model::TableVersionPtr, Table*> by_version_;
-  std::map<model::TableName, TableStatistics> statistics_;
+  Table ignored_;
+  std::vector<Table*> waiting_;
+  std::vector<std::pair<TableState, model::StreamPosition>> leaving_;  // … once a checkpoint has come there.
+  std::optional<std::chrono::steady_clock::time_point> noticed_at_;    // The first of waiting_ in this stream.
+  std::uint64_t transactions_ = 0;
   std::int64_t rows_ = 0;
 };
 

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
-#include "engine/cdc/row_completer.h"
+#include "engine/cdc/applier.h"
 #include "engine/cdc/sorter.h"
 
 namespace ferry::engine {
@@ -21,16 +21,16 @@ using base::Channel;
 using base::Error;
 using base::ErrorKind;
 using model::ChangeBatch;
-using model::Checkpoint;
 using ChangeChannel = Channel<std::shared_ptr<const ChangeBatch>>;
 
 // A batch is handed on when it holds this much, or when the source has nothing more at hand.
 constexpr std::size_t kBatchBytes = 256 << 10;
 constexpr std::chrono::milliseconds kCaptureWait{500};
-// A stored checkpoint costs a write to the disk, and where no object is open every transaction moves it.
-constexpr std::chrono::milliseconds kCheckpointInterval{100};
+// Between two flushes for the sake of a table that waits for its copy.
+constexpr std::chrono::milliseconds kFlushInterval{500};
 
-// SOURCE_CAPTURE: fills the channel until stop or error, and keeps the source's connection alive while there is no room.
+// SOURCE_CAPTURE: fills the channel until stop or error, and keeps the source's connection alive while there
+// is no room.
 void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std::stop_token stop) {
   try {
     while (!stop.stop_requested()) {
@@ -39,7 +39,8 @@ void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std:
       if (batch->empty()) continue;
       std::size_t bytes = batch->bytes();
       std::shared_ptr<const ChangeBatch> full = std::move(batch);
-      while (channel.push(full, bytes, connector::kKeepAliveInterval, stop) == ChangeChannel::Pushed::kTimedOut) {
+      while (channel.push(full, bytes, connector::kKeepAliveInterval, stop) ==
+             ChangeChannel::Pushed::kTimedOut) {
         capture.keep_alive();
       }
     }
@@ -51,150 +52,109 @@ void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std:
   }
 }
 
-// TARGET_APPLY: the only place where a checkpoint moves and where the source is acknowledged.
-class Applier {
+// Sorter to target: routes each transaction and tells how far it came.
+class StreamWriter {
  public:
-  Applier(const TaskContext& context, connector::SourceCapture& capture, Checkpoint from)
-      : context_(context),
-        capture_(capture),
-        router_(context),
-        whole_rows_(context.target.capabilities().whole_rows),
-        // A lookup is short, and what was captured is still applied when stop is requested.
-        completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
-        stored_(std::move(from)),
-        apply_(context.target.apply(apply_request())) {
-    apply_->recover(stored_);
-    accepted_ = stored_;
+  StreamWriter(const TaskContext& context, connector::SourceCapture& capture, StreamTotals& totals)
+      : context_(context), totals_(totals), router_(context, totals.tables), applier_(context, &capture) {
+    applier_.before_checkpoint = [this] { router_.store_suspensions(); };
   }
 
+  // Returns when the sorter has no more, or at the end of a transaction where the stream is to pause.
   void take(Sorter& sorter) {
     while (std::optional<Sorter::Item> item = sorter.next()) {
       if (auto* quiet = std::get_if<Sorter::Quiet>(&*item)) {
-        accepted_ = checkpoint_at(quiet->stamp);
-        apply_->advance(accepted_);
+        applier_.advance(quiet->stamp);
         continue;
       }
       model::Transaction& transaction = *std::get<std::unique_ptr<model::Transaction>>(*item);
-      std::unique_ptr<model::Transaction> routed = router_.route(transaction);
-      // A table change outside any transaction moves nothing on.
-      if (transaction.stamp().id != 0) accepted_ = checkpoint_at(transaction.stamp());
-      apply_->apply(whole_rows_ ? *completer_.complete(*routed) : *routed, accepted_, context_.row_errors);
-      ++transactions_;
-      base::failpoint("after_transaction_applied");
+      std::int64_t rows = router_.rows();
+      applier_.apply(*router_.route(transaction), context_.row_errors.of_changes());
+      ++totals_.transactions;
+      totals_.rows += router_.rows() - rows;
       progress();
+      if (wants_pause()) return;
     }
     progress();
   }
 
-  enum class Store { kWhenDue, kNow };
-
-  void progress(Store when = Store::kWhenDue) {
-    apply_->tick();
-    auto now = context_.clock.steady_now();
-    if (when == Store::kWhenDue && now < checkpoint_due_) return;
-    Checkpoint durable = apply_->durable();
-    if (durable.resume_position <= stored_.resume_position) return;
-    checkpoint_due_ = now + kCheckpointInterval;
-    router_.store_suspensions();
-    base::failpoint("before_checkpoint_stored");
-    context_.state.set_checkpoint(durable);
-    base::failpoint("after_checkpoint_stored");
-    stored_ = std::move(durable);
-    base::failpoint("before_acknowledge");
-    capture_.acknowledge(stored_.resume_position);
-    base::failpoint("after_acknowledge");
-    context_.observer.changes_applied(transactions_, router_.rows(), stored_.resume_position.text());
-  }
+  bool wants_pause() const { return router_.wants_pause(context_.clock.steady_now(), applier_.stored()); }
 
   // Every transaction up to `position` has been accepted.
-  bool has_accepted(const model::StreamPosition& position) const { return accepted_.resume_position >= position; }
+  bool has_accepted(const model::StreamPosition& position) const {
+    return applier_.accepted().resume_position >= position;
+  }
 
   void flush() {
-    apply_->flush();
-    progress(Store::kNow);
+    applier_.flush();
+    router_.checkpoint_stored(applier_.stored());
   }
 
-  std::chrono::milliseconds tick_interval() const { return apply_->tick_interval(); }
-
-  StreamTotals totals(const Sorter& sorter) const {
-    return {.reached_end = false,
-            .transactions = transactions_,
-            .rows = router_.rows(),
-            .spilled_bytes = sorter.spilled_bytes_total(),
-            .tables = router_.statistics()};
-  }
+  const model::StreamPosition& start() const { return applier_.stored().resume_position; }
+  std::chrono::milliseconds tick_interval() const { return applier_.tick_interval(); }
 
  private:
-  connector::ApplyRequest apply_request() const {
-    const model::TaskSettings& settings = context_.definition.settings;
-    auto asked = [&](std::string_view name, bool value) {
-      return value && settings.named(std::string("ChangeProcessingDdlHandlingPolicy.") + std::string(name));
-    };
-    return {.memory_bytes_max = context_.budget.apply,
-            .remove_on_truncate = asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
-            .remove_on_drop = asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
-  }
-
-  Checkpoint checkpoint_at(const model::TransactionStamp& stamp) const {
-    return {.identity = stored_.identity,
-            .resume_position = stamp.resume_position,
-            .applied_through = stamp.commit_position.empty() ? stored_.applied_through : stamp.commit_position};
+  void progress() {
+    if (applier_.progress()) {
+      router_.checkpoint_stored(applier_.stored());
+      context_.observer.changes_applied(totals_.transactions, totals_.rows, applier_.stored().resume_position.text());
+    }
+    auto now = context_.clock.steady_now();
+    if (now < flush_due_ || !router_.wants_flush(applier_.accepted(), applier_.stored())) return;
+    flush_due_ = now + kFlushInterval;
+    flush();
   }
 
   const TaskContext& context_;
-  connector::SourceCapture& capture_;
+  StreamTotals& totals_;
   ChangeRouter router_;
-  const bool whole_rows_;
-  RowCompleter completer_;
-  Checkpoint stored_;
-  Checkpoint accepted_;
-  std::unique_ptr<connector::TargetApply> apply_;
-  std::int64_t transactions_ = 0;
-  std::chrono::steady_clock::time_point checkpoint_due_;
+  Applier applier_;
+  std::chrono::steady_clock::time_point flush_due_;
 };
 
 }  // namespace
 
-StreamTotals run_change_stream(const TaskContext& context, connector::SourceCapture& capture,
-                               const std::optional<model::StreamPosition>& until, std::stop_token stop) {
+StreamEnd run_change_stream(const TaskContext& context, connector::SourceCapture& capture,
+                            const std::optional<model::StreamPosition>& until, StreamTotals& totals,
+                            std::stop_token stop) {
   std::filesystem::path spill_folder = context.state.folder() / "spill";
   std::filesystem::create_directories(spill_folder);
   Sorter sorter({.memory_bytes_max = context.budget.sorter, .spill_folder = spill_folder});
-  Checkpoint from = *context.state.checkpoint();
-  Applier applier(context, capture, from);
+  StreamWriter writer(context, capture, totals);
 
   base::failpoint("before_stream_start");
-  capture.start(from.resume_position, stop);
-  context.observer.changes_started(from.resume_position.text());
-  base::log_info(base::kSourceCapture, "changes are read from {} on", from.resume_position.text());
+  capture.start(writer.start(), stop);
+  context.observer.changes_started(writer.start().text());
+  base::log_info(base::kSourceCapture, "changes are read from {} on", writer.start().text());
 
-  bool reached_end = false;
+  StreamEnd end = StreamEnd::kStopped;
   ChangeChannel channel(static_cast<std::size_t>(context.budget.change_queue));
   {
     std::jthread capture_thread([&](std::stop_token own_stop) { run_capture(capture, channel, own_stop); });
     std::stop_callback forward(stop, [&] { capture_thread.request_stop(); });
-    // The applier stops by itself only after the capture has: what was captured is applied.
+    // The writer stops by itself only after the capture has: what was captured is applied.
     while (!channel.drained()) {
-      if (std::optional<std::shared_ptr<const ChangeBatch>> batch = channel.pop(applier.tick_interval(), {})) {
+      if (std::optional<std::shared_ptr<const ChangeBatch>> batch = channel.pop(writer.tick_interval(), {})) {
         sorter.add(std::move(*batch));
       }
-      applier.take(sorter);
-      if (until && applier.has_accepted(*until)) {
-        // What was captured beyond it is not acknowledged, so it comes again.
-        reached_end = true;
+      writer.take(sorter);
+      if (until && writer.has_accepted(*until)) end = StreamEnd::kReachedEnd;
+      if (end == StreamEnd::kStopped && writer.wants_pause()) end = StreamEnd::kPaused;
+      if (end != StreamEnd::kStopped) {
+        // What was captured beyond is not acknowledged, so it comes again.
         channel.close();
         break;
       }
     }
     // An error handed over by the capture comes out of pop() after the last batch.
-    if (!reached_end) channel.pop(std::chrono::milliseconds(0), {});
+    if (end == StreamEnd::kStopped) channel.pop(std::chrono::milliseconds(0), {});
   }
-  applier.flush();
+  writer.flush();
   // The capture's thread has ended, so its calls are this thread's now: this one sends the last acknowledgement.
   capture.keep_alive();
-  StreamTotals totals = applier.totals(sorter);
-  totals.reached_end = reached_end;
-  return totals;
+  totals.spilled_bytes += sorter.spilled_bytes_total();
+  // A stop is what was asked for, whatever waits for a copy.
+  return stop.stop_requested() && end == StreamEnd::kPaused ? StreamEnd::kStopped : end;
 }
 
 }  // namespace ferry::engine

@@ -39,6 +39,7 @@ Error slot_lost(const std::string& task_name, std::string_view what) {
 connector::CaptureStart MemoryCapture::prepare(const connector::CaptureScope& scope, std::stop_token stop) {
   return connection_.call("capture.prepare", stop, [&] {
     scope_ = scope;
+    tables_in_scope_ = scope.known_tables;
     std::optional<std::uint64_t> from;
     if (!scope.start_position.empty()) {
       from = parse_log_position(scope.start_position);
@@ -69,6 +70,7 @@ void MemoryCapture::verify(const connector::CaptureScope& scope, const model::Ch
                            std::stop_token stop) {
   connection_.call("capture.verify", stop, [&] {
     scope_ = scope;
+    tables_in_scope_ = scope.known_tables;
     if (database_.identity() != checkpoint.identity.text) {
       throw Error(ErrorKind::kSourceIdentity,
                   {.message = fmt::format("the source is '{}', the checkpoint is of '{}'",
@@ -104,8 +106,22 @@ void MemoryCapture::start(const model::StreamPosition& from, std::stop_token sto
       throw slot_lost(scope_.task_name, "the log is not kept from " + from.text() + " on");
     read_to_ = 0;
     left_out_ = database_.ended_by(start_);
+    announce_unknown_tables();
     last_contact_ = database_.clock().steady_now();
   });
+}
+
+// The log holds every table's changes, so one that the task does not have is told of as soon as the stream starts.
+void MemoryCapture::announce_unknown_tables() {
+  for (const auto& listed : database_.list()) {
+    auto shape = database_.describe(listed.name);
+    if (!shape || listed.kind != connector::TableKind::kTable || !scope_.selects || !scope_.selects(listed.name)) continue;
+    bool named = std::ranges::find(scope_.tables, listed.name) != scope_.tables.end();
+    bool known = scope_.known_tables.empty() ? named : scope_.known_tables.contains(shape->source_table);
+    if (known) continue;
+    tables_in_scope_.insert(shape->source_table);
+    ready_.push_back({{.kind = ChangeKind::kSchemaChange, .table = std::move(shape)}, std::nullopt});
+  }
 }
 
 void MemoryCapture::next(ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,

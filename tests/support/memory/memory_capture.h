@@ -33,6 +33,7 @@ class MemoryCapture : public connector::SourceCapture {
   void wait_for_open_transactions(std::chrono::milliseconds timeout, std::stop_token stop);
   void meet_deadline();  // Cuts the connection where it has been idle for too long.
   void send_acknowledgement();
+  void announce_unknown_tables();
   void read_log();
   void take(LogEntry entry);
   void assemble(const LogEntry& entry);

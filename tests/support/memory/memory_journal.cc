@@ -49,10 +49,10 @@ void MemoryJournal::forget(const model::TableName& table, const std::string& key
   listed.objects.erase(found);
 }
 
-void MemoryJournal::forget_loads(const model::TableName& table, std::uint64_t before_epoch) {
+void MemoryJournal::forget_load(const model::TableName& table, std::uint64_t load_epoch) {
   std::lock_guard lock(mutex_);
   std::erase_if(tables_[table].objects, [&](const ObjectRecord& object) {
-    return object.phase == ObjectPhase::kLoad && object.load_epoch < before_epoch;
+    return object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch;
   });
 }
 

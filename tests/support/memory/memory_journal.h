@@ -16,7 +16,7 @@ class MemoryJournal : public connector::TargetJournal {
   void intend(const connector::ObjectRecord& object) override;
   void done(const model::TableName& table, const std::string& key) override;
   void forget(const model::TableName& table, const std::string& key) override;
-  void forget_loads(const model::TableName& table, std::uint64_t before_epoch) override;
+  void forget_load(const model::TableName& table, std::uint64_t load_epoch) override;
 
  private:
   struct Listed {

@@ -116,10 +116,10 @@ void MemoryStorage::clear_table(const model::TableName& table) {
   if (found != tables_.end()) found->second.clear();
 }
 
-void MemoryStorage::remove_loads(const model::TableName& table, std::uint64_t before_epoch) {
+void MemoryStorage::remove_load(const model::TableName& table, std::optional<std::uint64_t> load_epoch) {
   std::lock_guard lock(mutex_);
   auto found = tables_.find(table);
-  if (found != tables_.end()) found->second.remove_loads(before_epoch);
+  if (found != tables_.end()) found->second.remove_load(load_epoch);
 }
 
 std::optional<MemoryTable> MemoryStorage::copy_of(const model::TableName& table) const {
@@ -146,10 +146,10 @@ std::vector<Row> MemoryStorage::publish(const LoadId& load, const model::TableVe
   return refused;
 }
 
-void MemoryStorage::drop_staged(const model::TableName& table, std::uint64_t before_epoch) {
+void MemoryStorage::drop_staged(const model::TableName& table, std::optional<std::uint64_t> load_epoch) {
   std::lock_guard lock(mutex_);
   std::erase_if(staged_, [&](const auto& entry) {
-    return entry.first.table == table && entry.first.epoch < before_epoch;
+    return entry.first.table == table && entry.first.epoch == load_epoch.value_or(entry.first.epoch);
   });
 }
 

@@ -47,7 +47,8 @@ class MemoryStorage {
   void put_table(const model::TableVersionPtr& shape);
   void drop_table(const model::TableName& table);
   void clear_table(const model::TableName& table);
-  void remove_loads(const model::TableName& table, std::uint64_t before_epoch);
+  // What one load wrote; what every load of the task did where no epoch is given.
+  void remove_load(const model::TableName& table, std::optional<std::uint64_t> load_epoch);
   // A copy of the table; nothing when there is none.
   std::optional<MemoryTable> copy_of(const model::TableName& table) const;
 
@@ -61,7 +62,7 @@ class MemoryStorage {
   void stage(const LoadId& load, std::vector<Row> rows);
   // Returns the keys of rows that have one of the table's keys already; they are left out.
   std::vector<Row> publish(const LoadId& load, const model::TableVersion& shape);
-  void drop_staged(const model::TableName& table, std::uint64_t before_epoch);
+  void drop_staged(const model::TableName& table, std::optional<std::uint64_t> load_epoch);
 
   // Runs `change` on the tables and sets the checkpoint in one step.
   void commit(const model::Checkpoint& checkpoint,

@@ -83,9 +83,11 @@ void MemoryTable::clear() {
   index_.clear();
 }
 
-void MemoryTable::remove_loads(std::uint64_t before_epoch) {
+void MemoryTable::remove_load(std::optional<std::uint64_t> load_epoch) {
   std::erase_if(rows_, [&](const auto& entry) {
-    return entry.second.origin != kOfStream && entry.second.origin < before_epoch;
+    std::uint64_t origin = entry.second.origin;
+    if (load_epoch) return origin == *load_epoch;
+    return origin != kOfStream && origin != kForeign;
   });
   index_again();
 }

@@ -41,7 +41,7 @@ class MemoryTable {
   std::optional<std::string> apply(const RowChange& change);
 
   void clear();
-  void remove_loads(std::uint64_t before_epoch);
+  void remove_load(std::optional<std::uint64_t> load_epoch);  // Every load's rows where no epoch is given.
   std::vector<Row> rows() const;
   bool has_rows_of(std::uint64_t origin) const;
 

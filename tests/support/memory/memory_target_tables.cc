@@ -10,8 +10,8 @@ using connector::ObjectPhase;
 using connector::ObjectRecord;
 using connector::PrepMode;
 
-// A table in the journal is an object of no load that forget_loads() could mean.
-constexpr std::uint64_t kTableEpoch = UINT64_MAX;
+// A table in the journal is an object of no load: their epochs begin with 1.
+constexpr std::uint64_t kTableEpoch = 0;
 std::string table_key(const model::TableName& table) { return "table " + to_string(table); }
 
 bool lists(const std::vector<ObjectRecord>& objects, const std::string& key) {
@@ -58,7 +58,7 @@ void MemoryTargetTables::prepare_table(const connector::PrepareRequest& request)
   const model::TableName& name = request.table->name;
   if (!foreign(name).empty()) {
     if (request.foreign == ForeignObjects::kKeep) {
-      if (request.mode != PrepMode::kDoNothing) parts_.storage.remove_loads(name, kTableEpoch);
+      if (request.mode != PrepMode::kDoNothing) parts_.storage.remove_load(name, std::nullopt);
       return;
     }
     parts_.storage.drop_table(name);
@@ -88,7 +88,7 @@ void MemoryTargetTables::prepare_objects(const connector::PrepareRequest& reques
 
 void MemoryTargetTables::sweep(const model::TableName& table) {
   parts_.faults.run("tables.sweep", {}, [&] {
-    if (parts_.options.form == TargetForm::kTables) return parts_.storage.drop_staged(table, kTableEpoch);
+    if (parts_.options.form == TargetForm::kTables) return parts_.storage.drop_staged(table, std::nullopt);
     for (const ObjectRecord& object : parts_.journal.objects(table)) {
       if (object.done || parts_.storage.has_complete_object(object.key)) continue;
       parts_.storage.remove_object(object.key);
@@ -98,18 +98,30 @@ void MemoryTargetTables::sweep(const model::TableName& table) {
   });
 }
 
-void MemoryTargetTables::discard_loads(const model::TableName& table, std::uint64_t before_epoch) {
-  parts_.faults.run("tables.discard_loads", {}, [&] {
+void MemoryTargetTables::discard_load(const model::TableName& table, std::uint64_t load_epoch) {
+  parts_.faults.run("tables.discard_load", {}, [&] {
     if (parts_.options.form == TargetForm::kTables) {
-      parts_.storage.drop_staged(table, before_epoch);
-      parts_.storage.remove_loads(table, before_epoch);
+      parts_.storage.drop_staged(table, load_epoch);
+      parts_.storage.remove_load(table, load_epoch);
       return;
     }
     for (const ObjectRecord& object : parts_.journal.objects(table)) {
-      bool unfinished = object.phase == ObjectPhase::kLoad && object.load_epoch < before_epoch;
+      bool unfinished = object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch;
       if (unfinished) parts_.storage.remove_object(object.key);
     }
-    parts_.journal.forget_loads(table, before_epoch);
+    parts_.journal.forget_load(table, load_epoch);
+  });
+}
+
+void MemoryTargetTables::discard_changes(const model::TableName& table, const model::StreamPosition& commit) {
+  parts_.faults.run("tables.discard_changes", {}, [&] {
+    for (const ObjectRecord& object : parts_.journal.objects(table)) {
+      if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
+      parts_.storage.remove_object(object.key);
+      // An intent that nobody will fulfil any more.
+      parts_.journal.done(table, object.key);
+      parts_.journal.forget(table, object.key);
+    }
   });
 }
 

@@ -11,7 +11,8 @@ class MemoryTargetTables : public connector::TargetTables {
   void check(const connector::PrepareRequest& request) override;
   void prepare(const connector::PrepareRequest& request) override;
   void sweep(const model::TableName& table) override;
-  void discard_loads(const model::TableName& table, std::uint64_t before_epoch) override;
+  void discard_load(const model::TableName& table, std::uint64_t load_epoch) override;
+  void discard_changes(const model::TableName& table, const model::StreamPosition& commit) override;
 
  private:
   // Own things of the target's form that the journal does not list, by key.

@@ -1,0 +1,100 @@
+#include "engine/cdc/applier.h"
+
+#include <utility>
+
+#include "base/failpoint.h"
+#include "base/log.h"
+
+namespace ferry::engine {
+namespace {
+
+using model::Checkpoint;
+
+// A stored checkpoint costs a write to the disk, and where no object is open every transaction moves it.
+constexpr std::chrono::milliseconds kCheckpointInterval{100};
+
+bool is_beyond(const Checkpoint& checkpoint, const Checkpoint& other) {
+  return checkpoint.resume_position > other.resume_position || checkpoint.applied_through > other.applied_through;
+}
+
+}  // namespace
+
+Applier::Applier(const TaskContext& context, connector::SourceCapture* capture)
+    : context_(context),
+      capture_(capture),
+      whole_rows_(context.target.capabilities().whole_rows),
+      // A lookup is short, and what was captured is still applied when stop is requested.
+      completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
+      stored_(*context.state.checkpoint()),
+      apply_(context.target.apply(apply_request())) {
+  context_.row_errors.store_each_report(context_.target.capabilities().atomic_checkpoint);
+  if (std::optional<Checkpoint> own = apply_->recover(stored_)) take_over(std::move(*own));
+  accepted_ = stored_;
+}
+
+void Applier::apply(model::Transaction& transaction, model::RowErrorSink& errors) {
+  // A table change outside any transaction moves nothing on.
+  if (transaction.stamp().id != 0) accepted_ = checkpoint_at(transaction.stamp());
+  apply_->apply(whole_rows_ ? *completer_.complete(transaction) : transaction, accepted_, errors);
+  base::failpoint("after_transaction_applied");
+}
+
+void Applier::advance(const model::TransactionStamp& stamp) {
+  accepted_ = checkpoint_at(stamp);
+  apply_->advance(accepted_);
+}
+
+bool Applier::progress(Store when) {
+  apply_->tick();
+  auto now = context_.clock.steady_now();
+  if (when == Store::kWhenDue && now < checkpoint_due_) return false;
+  Checkpoint durable = apply_->durable();
+  if (!is_beyond(durable, stored_)) return false;
+  checkpoint_due_ = now + kCheckpointInterval;
+  before_checkpoint();
+  base::failpoint("before_checkpoint_stored");
+  context_.state.set_checkpoint(durable);
+  base::failpoint("after_checkpoint_stored");
+  stored_ = std::move(durable);
+  if (capture_ == nullptr) return true;
+  base::failpoint("before_acknowledge");
+  capture_->acknowledge(stored_.resume_position);
+  base::failpoint("after_acknowledge");
+  return true;
+}
+
+void Applier::flush() {
+  apply_->flush();
+  progress(Store::kNow);
+}
+
+connector::ApplyRequest Applier::apply_request() const {
+  const model::TaskSettings& settings = context_.definition.settings;
+  auto asked = [&](std::string_view name, bool value) {
+    return value && settings.named(std::string("ChangeProcessingDdlHandlingPolicy.") + std::string(name));
+  };
+  return {.memory_bytes_max = context_.budget.apply,
+          .remove_on_truncate = asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
+          .remove_on_drop = asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
+}
+
+// The target has more than the state knows: a run ended between its answer and the checkpoint.
+void Applier::take_over(Checkpoint own) {
+  if (own.identity != stored_.identity || own.resume_position < stored_.resume_position) {
+    base::log_warning(base::kTargetApply,
+                      "the target's own checkpoint at {} of '{}' is not used: the task is at {} of '{}'",
+                      own.resume_position.text(), own.identity.text, stored_.resume_position.text(),
+                      stored_.identity.text);
+    return;
+  }
+  context_.state.set_checkpoint(own);
+  stored_ = std::move(own);
+}
+
+Checkpoint Applier::checkpoint_at(const model::TransactionStamp& stamp) const {
+  return {.identity = stored_.identity,
+          .resume_position = stamp.resume_position,
+          .applied_through = stamp.commit_position.empty() ? accepted_.applied_through : stamp.commit_position};
+}
+
+}  // namespace ferry::engine

@@ -1,0 +1,184 @@
+// Bad rows over restarts: each is counted once, and what they did to their table is not forgotten.
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/engine/engine_bench.h"
+
+namespace ferry::test_support {
+namespace {
+
+using base::ErrorKind;
+using engine::TableResult;
+using engine::TaskResult;
+using model::ErrorAction;
+
+struct Death {
+  TargetForm form;
+  const char* call;
+};
+
+std::string name_of(const Death& death) {
+  std::string name = std::string(death.form == TargetForm::kTables ? "Tables_" : "Objects_") + death.call;
+  std::ranges::replace(name, '.', '_');
+  return name;
+}
+
+const TableResult& line_of(const TaskResult& result, const model::TableName& table) {
+  auto found = std::ranges::find(result.tables, table, &TableResult::source);
+  if (found == result.tables.end()) throw std::out_of_range(model::to_string(table));
+  return *found;
+}
+
+bool has_row(const EngineBench& bench, std::int32_t id) {
+  return std::ranges::count(bench.storage.rows(kOrders), Row{int4_value(id), text_value("good")}) == 1;
+}
+
+void insert(EngineBench& bench, std::int32_t id, std::string_view text) {
+  auto transaction = bench.database.begin();
+  transaction->insert(kOrders, {int4_value(id), text_value(text)});
+  transaction->commit();
+}
+
+class RowErrorsOverDeaths : public testing::TestWithParam<Death> {};
+
+TEST_P(RowErrorsOverDeaths, EachIsCountedOnce) {
+  constexpr int kBadRows = 8;
+  for (Fault fault : {Fault::kFails, Fault::kDoesThenFails}) {
+    for (int passage = 1; passage <= 4; ++passage) {
+      SCOPED_TRACE(fmt::format("{} at passage {}", fault == Fault::kFails ? "before" : "after", passage));
+      EngineBench bench(GetParam().form);
+      bench.target_options.refused = {"bad", "first"};
+      bench.target_options.object_rows_max = 3;
+      bench.target_options.transactions_max = 3;
+      bench.target_options.interval = std::chrono::milliseconds(20);
+      bench.make_tables(4);
+      int deaths = 0;
+      for (int run_number = 1; run_number <= 3; ++run_number) {
+        TaskRun run(bench);
+        ASSERT_TRUE(bench.events.wait_until(
+            [&] { return bench.events.seen().changes_started >= run_number || run.ended(); }));
+        if (run_number == 1) {
+          bench.faults.arm({.call = GetParam().call, .fault = fault, .passage = passage});
+          for (int i = 0; i < kBadRows; ++i) {
+            insert(bench, 100 + i, "good");
+            insert(bench, 200 + i, "bad");
+          }
+          insert(bench, 300, "good");
+        }
+        ASSERT_TRUE(bench.events.wait_until([&] { return has_row(bench, 300) || run.ended(); }));
+        run.request_stop();
+        std::optional<ErrorKind> error;
+        TaskResult result;
+        try {
+          result = run.result();
+        } catch (const base::Error& failure) {
+          error = failure.kind();
+        }
+        if (error) {
+          ++deaths;
+          continue;
+        }
+        if (!has_row(bench, 300)) continue;
+        EXPECT_EQ(line_of(result, kOrders).statistics.change_error_rows, kBadRows);
+        EXPECT_EQ(line_of(result, kOrders).statistics.full_load_error_rows, 4);
+        EXPECT_EQ(line_of(result, kItems).statistics.change_error_rows, 0);
+        EXPECT_EQ(result.row_errors, kBadRows + 12);
+      }
+      EXPECT_TRUE(has_row(bench, 300));
+      EXPECT_LE(deaths, 1);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Calls, RowErrorsOverDeaths,
+    testing::Values(Death{TargetForm::kTables, "apply.apply"}, Death{TargetForm::kTables, "apply.tick"},
+                    Death{TargetForm::kTables, "apply.flush"}, Death{TargetForm::kObjects, "apply.apply"},
+                    Death{TargetForm::kObjects, "apply.tick"}, Death{TargetForm::kObjects, "apply.flush"},
+                    Death{TargetForm::kObjects, "apply.write_object"}),
+    [](const auto& made) { return name_of(made.param); });
+
+class RowErrorsTest : public testing::TestWithParam<TargetForm> {
+ protected:
+  void until_it_follows(TaskRun& run, int times = 1) {
+    ASSERT_TRUE(bench_.events.wait_until(
+        [&] { return bench_.events.seen().changes_started >= times || run.ended(); }));
+  }
+  EngineBench bench_{GetParam()};
+};
+
+TEST_P(RowErrorsTest, AnUnfinishedLoadTakesItsCountsWithIt) {
+  bench_.target_options.refused = {"first"};
+  bench_.make_tables(4);
+  bench_.faults.arm({.call = "load.finish", .fault = Fault::kDoesThenFails});
+  EXPECT_EQ(TaskRun(bench_).error(), ErrorKind::kInternal);
+  TaskRun run(bench_);
+  until_it_follows(run);
+  run.request_stop();
+  EXPECT_EQ(run.result().row_errors, 12);
+}
+
+TEST_P(RowErrorsTest, AnEscalationGoesOnCountingAfterARestart) {
+  bench_.definition.settings.error_behavior.data_error_escalation_count = 4;
+  bench_.target_options.refused = {"bad"};
+  bench_.make_tables(2);
+  for (int round = 1; round <= 2; ++round) {
+    TaskRun run(bench_);
+    until_it_follows(run, round);
+    for (int i = 0; i < 2; ++i) insert(bench_, 1000 * round + i, "bad");
+    insert(bench_, 1000 * round + 100, "good");
+    ASSERT_TRUE(bench_.events.wait_until([&] {
+      return has_row(bench_, 1000 * round + 100) || !bench_.events.seen().failed.empty() || run.ended();
+    }));
+    run.request_stop();
+    run.result();
+  }
+  EXPECT_THAT(bench_.events.seen().failed, testing::ElementsAre(kOrders))
+      << "two rows before the restart, two after";
+}
+
+// The engine dies between the row error that suspends a table and the table's next change, after a checkpoint
+// has moved past the row.
+TEST_P(RowErrorsTest, ASuspensionIsStoredBeforeACheckpointMovesPastItsRow) {
+  bench_.definition.settings.error_behavior.data_error_policy = ErrorAction::kSuspendTable;
+  bench_.target_options.refused = {"bad"};
+  bench_.make_tables(2);
+  {
+    TaskRun run(bench_);
+    until_it_follows(run);
+    insert(bench_, 900, "bad");
+    std::uint64_t bad_at = bench_.database.log_end();
+    // Transactions of other tables move the checkpoint.
+    auto passed = [&] {
+      auto other = bench_.database.begin();
+      other->insert(kVisits, {int4_value(1), text_value("more")});
+      other->commit();
+      auto slots = bench_.database.slots();
+      return bench_.database.find_slot(slots.at(0))->confirmed > bad_at;
+    };
+    ASSERT_TRUE(bench_.events.wait_until([&] { return passed() || run.ended(); }));
+    bench_.faults.arm({.call = "capture.next"});
+    EXPECT_EQ(run.error(), ErrorKind::kInternal);
+  }
+  TaskRun run(bench_);
+  until_it_follows(run, 2);
+  insert(bench_, 901, "good");
+  auto other = bench_.database.begin();
+  other->insert(kItems, {int4_value(5000), text_value("last")});
+  other->commit();
+  ASSERT_TRUE(bench_.events.wait_until([&] { return bench_.equal(kItems) || run.ended(); }));
+  run.request_stop();
+  EXPECT_EQ(line_of(run.result(), kOrders).phase, engine::TablePhase::kError);
+  EXPECT_FALSE(has_row(bench_, 901));
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, RowErrorsTest, testing::Values(TargetForm::kTables, TargetForm::kObjects),
+                         [](const auto& made) {
+                           return made.param == TargetForm::kTables ? "Tables" : "Objects";
+                         });
+
+}  // namespace
+}  // namespace ferry::test_support
