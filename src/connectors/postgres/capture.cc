@@ -497,12 +497,11 @@ void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, Chan
                                   std::stop_token stop) {
   // Without publications every table is in the stream.
   bool in_place = plugin_ == kPgoutput ? table.in == table.belongs_in() : !is_new;
-  bool wanted = is_wanted(table.name);
   if (in_place) {
-    if (plugin_ == kPgoutput || wanted) listed_.emplace(table.oid, table.name);
+    listed_.emplace(table.oid, table.name);
     return;
   }
-  if (!table.permanent || refused_.contains(table.oid) || (is_new && !wanted)) return;
+  if (!table.permanent || refused_.contains(table.oid) || (is_new && !is_wanted(table.name))) return;
   try {
     if (plugin_ == kPgoutput && !publish_table(control(stop), publications_, table, stop)) return;
     listed_.emplace(table.oid, table.name);

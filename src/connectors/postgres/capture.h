@@ -68,7 +68,7 @@ class PostgresCapture final : public connector::SourceCapture {
   // Follows tables that appear, go, or gain or lose what identifies their rows; called between transactions.
   void watch_tables_when_due(model::ChangeBatch& batch, std::stop_token stop);
   void watch_tables(model::ChangeBatch& batch, std::stop_token stop);
-  // Whether the table's changes are in the stream from now on, or were already.
+  // `is_new`: it was not there, or not published, when we looked last.
   void take_listed(const PublishedTable& table, bool is_new, model::ChangeBatch& batch, std::stop_token stop);
 
   const Settings settings_;
