@@ -205,10 +205,16 @@ void refuse_suspended(const engine::TaskResult& result) {
   throw Error(ErrorKind::kTableErrors, std::move(parts));
 }
 
+ProgressPrinter::Numerics numerics_of(const Task& task) {
+  const model::EndpointSetting* format = task.definition.target.find_setting("dataformat");
+  bool parquet = format != nullptr && lower_case(format->value) == "parquet";
+  return parquet ? ProgressPrinter::Numerics::kAsText : ProgressPrinter::Numerics::kAsTheyAre;
+}
+
 int execute(const Task& task, const TaskArguments& arguments, const connector::Registry& registry) {
   Interrupt interrupt;
   std::unique_ptr<engine::TaskState> state = open_state(task, arguments);
-  ProgressPrinter printer;
+  ProgressPrinter printer(numerics_of(task));
   engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                       base::Clock::real(), task.options);
   engine::TaskResult result;
@@ -247,7 +253,7 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
   }
   {
     std::unique_ptr<engine::TaskState> state = engine::TaskState::open_any(task.state);
-    ProgressPrinter printer;
+    ProgressPrinter printer(numerics_of(task));
     engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                         base::Clock::real(), task.options);
     for (const std::string& line : replication.clean(interrupt.token()))

@@ -1,6 +1,7 @@
 #include "cli/progress_printer.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -8,6 +9,7 @@
 namespace ferry::cli {
 namespace {
 
+constexpr double kMegabyte = 1 << 20;
 // Between two lines about applied changes.
 constexpr std::chrono::seconds kChangesLineInterval{5};
 
@@ -61,10 +63,24 @@ void ProgressPrinter::table_loaded(const model::TableName& table, std::int64_t r
                     seconds, grouped(static_cast<std::int64_t>(rate))));
 }
 
-void ProgressPrinter::load_finished() {
+void ProgressPrinter::table_load_started(const model::TableVersion& table, std::int64_t) {
+  if (numerics_ == Numerics::kAsTheyAre) return;
+  std::lock_guard lock(mutex_);
+  for (const model::Column& column : table.columns) {
+    if (!column.type.is_unconstrained_numeric()) continue;
+    numerics_as_text_.insert(fmt::format("{}.{}", model::to_string(table.name), column.name));
+  }
+}
+
+void ProgressPrinter::load_finished(std::int64_t log_bytes_kept) {
   std::lock_guard lock(mutex_);
   std::chrono::duration<double> taken = std::chrono::steady_clock::now() - started_;
-  print(fmt::format("load finished: {} rows in {:.2f} s", grouped(rows_loaded_), taken.count()));
+  std::string line = fmt::format("load finished: {} rows in {:.2f} s", grouped(rows_loaded_), taken.count());
+  if (log_bytes_kept >= 0) {
+    line += fmt::format("; the source keeps {:.1f} MB of log written meanwhile",
+                        static_cast<double>(log_bytes_kept) / kMegabyte);
+  }
+  print(line);
 }
 
 void ProgressPrinter::changes_started(std::string_view position) {
@@ -100,6 +116,10 @@ void ProgressPrinter::print_summary(const engine::TaskResult& result) {
   if (result.row_errors > 0) {
     print(fmt::format("{} rows could not be carried over; {} names each.", grouped(result.row_errors),
                       result.row_errors_file));
+  }
+  if (!numerics_as_text_.empty()) {
+    print(fmt::format("Columns of type numeric without a precision are text in Parquet: {}.",
+                      fmt::join(numerics_as_text_, ", ")));
   }
   if (result.data_warnings > 0) {
     print(fmt::format("{} values were carried over in another form; the task's log says which.",

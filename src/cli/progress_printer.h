@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "engine/replication_task.h"
@@ -13,10 +14,15 @@ namespace ferry::cli {
 // Prints a task's progress on standard output, a line per event, and its summary. Thread-safe.
 class ProgressPrinter final : public engine::TaskObserver {
  public:
+  // What the summary says of a NUMERIC without precision: Parquet has no type for it.
+  enum class Numerics : std::uint8_t { kAsTheyAre, kAsText };
+  explicit ProgressPrinter(Numerics numerics) : numerics_(numerics) {}
+
   void tables_selected(std::size_t count) override;
   void created_on_source(const std::vector<std::string>& lines) override;
   void table_loaded(const model::TableName& table, std::int64_t rows, double seconds) override;
-  void load_finished() override;
+  void table_load_started(const model::TableVersion& table, std::int64_t rows_estimate) override;
+  void load_finished(std::int64_t log_bytes_kept) override;
   void changes_started(std::string_view position) override;
   void changes_applied(std::int64_t transactions, std::int64_t rows, std::string_view position) override;
 
@@ -25,11 +31,13 @@ class ProgressPrinter final : public engine::TaskObserver {
  private:
   void print(const std::string& line);
 
+  const Numerics numerics_;
   std::mutex mutex_;  // Guards what follows and the order of lines.
   std::int64_t rows_loaded_ = 0;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_changes_line_{};
   std::vector<std::string> created_;
+  std::set<std::string> numerics_as_text_;  // "schema.table.column"
 };
 
 }  // namespace ferry::cli

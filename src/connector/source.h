@@ -146,6 +146,10 @@ class SourceCapture {
   // the stream's heartbeats come to be at or after it although nothing else happens. May be called before start().
   virtual model::StreamPosition current_position(std::stop_token stop) = 0;
 
+  // How many bytes of log the source has written since `from` and keeps for this capture, for reports; below 0 where
+  // it cannot say. May be called when current_position() may.
+  virtual std::int64_t log_bytes_since(const model::StreamPosition& /*from*/, std::stop_token /*stop*/) { return -1; }
+
   // Lines for a person: what this task made on the source ("replication slot ferry_x_1").
   virtual std::vector<std::string> created() const = 0;
 

@@ -185,7 +185,8 @@ void ReplicationTask::finish_load(connector::SourceCapture* capture, std::stop_t
   }
   state_.set_phase(capture != nullptr ? TaskPhase::kChanges : TaskPhase::kFinished);
   base::failpoint("after_load_finished");
-  observer_.load_finished();
+  observer_.load_finished(
+      capture != nullptr ? capture->log_bytes_since(state_.checkpoint()->resume_position, stop) : -1);
 }
 
 // Where the stream is to stop by itself: nowhere once it has been there, so that the next start goes on.

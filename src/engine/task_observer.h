@@ -31,11 +31,12 @@ class TaskObserver {
   virtual void tables_selected(std::size_t /*count*/) {}
   // Lines for a person: what the task made on the source.
   virtual void created_on_source(const std::vector<std::string>& /*lines*/) {}
-  virtual void table_load_started(const model::TableName& /*table*/, std::int64_t /*rows_estimate*/) {}
+  virtual void table_load_started(const model::TableVersion& /*table*/, std::int64_t /*rows_estimate*/) {}
   virtual void table_rows_loaded(const model::TableName& /*table*/, std::int64_t /*rows*/) {}
   virtual void table_loaded(const model::TableName& /*table*/, std::int64_t /*rows*/, double /*seconds*/) {}
   virtual void table_failed(const model::TableName& /*table*/, std::string_view /*error*/) {}
-  virtual void load_finished() {}
+  // With the bytes of log that the source has written since the start and keeps; below 0 where that is not known.
+  virtual void load_finished(std::int64_t /*log_bytes_kept*/) {}
   virtual void changes_started(std::string_view /*position*/) {}
   // After each stored checkpoint: rows and transactions applied in this run so far.
   virtual void changes_applied(std::int64_t /*transactions*/, std::int64_t /*rows*/,

@@ -44,7 +44,7 @@ void Events::note(const std::function<void(Seen&)>& change) {
   changed_.notify_all();
 }
 
-void Events::load_finished() {
+void Events::load_finished(std::int64_t) {
   note([](Seen& seen) { seen.load_finished = true; });
 }
 void Events::table_failed(const model::TableName& table, std::string_view) {

@@ -31,7 +31,7 @@ model::TableVersion shape_of(const model::TableName& name, model::RowIdentity id
 // What a task told its observer. Thread-safe.
 class Events final : public engine::TaskObserver {
  public:
-  void load_finished() override;
+  void load_finished(std::int64_t log_bytes_kept) override;
   void table_failed(const model::TableName& table, std::string_view error) override;
   void table_loaded(const model::TableName& table, std::int64_t rows, double seconds) override;
   void changes_started(std::string_view position) override;

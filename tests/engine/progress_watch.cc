@@ -22,6 +22,9 @@ class WatchedCapture final : public connector::SourceCapture {
   model::StreamPosition current_position(std::stop_token stop) override {
     return inner_->current_position(stop);
   }
+  std::int64_t log_bytes_since(const model::StreamPosition& from, std::stop_token stop) override {
+    return inner_->log_bytes_since(from, stop);
+  }
   std::vector<std::string> created() const override { return inner_->created(); }
   void start(const model::StreamPosition& from, std::stop_token stop) override { inner_->start(from, stop); }
   void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,

@@ -305,6 +305,11 @@ StreamPosition PostgresCapture::current_position(std::stop_token stop) {
   return position_of(parse_lsn(end.text(0, 0)).value_or(Lsn{0}));
 }
 
+std::int64_t PostgresCapture::log_bytes_since(const StreamPosition& from, std::stop_token stop) {
+  // A position of the log is the number of bytes before it.
+  return static_cast<std::int64_t>(number_of(lsn_of(current_position(stop))) - number_of(lsn_of(from)));
+}
+
 std::vector<std::string> PostgresCapture::created() const {
   std::vector<std::string> lines;
   if (slot_is_ours() && !slot_name_.empty()) lines.push_back("replication slot " + slot_name_);

@@ -35,6 +35,7 @@ class PostgresCapture final : public connector::SourceCapture {
   void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
               std::stop_token stop) override;
   model::StreamPosition current_position(std::stop_token stop) override;
+  std::int64_t log_bytes_since(const model::StreamPosition& from, std::stop_token stop) override;
   std::vector<std::string> created() const override;
   void start(const model::StreamPosition& from, std::stop_token stop) override;
   void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,

@@ -64,7 +64,7 @@ class TableLoader {
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");
     context_.row_errors.begin_load(table_.target);
-    context_.observer.table_load_started(table_.source, unload->rows_estimate());
+    context_.observer.table_load_started(*unload->table(), unload->rows_estimate());
 
     std::int64_t rows = 0;
     for (std::size_t slice = 0; slice < unload->slice_count(); ++slice)
