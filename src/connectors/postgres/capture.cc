@@ -112,6 +112,11 @@ Connection& PostgresCapture::control(std::stop_token stop) {
   return *control_;
 }
 
+Lsn PostgresCapture::log_end(std::stop_token stop) {
+  Result end = control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop);
+  return parse_lsn(end.text(0, 0)).value_or(Lsn{0});
+}
+
 void PostgresCapture::set_scope(const CaptureScope& scope, std::stop_token stop) {
   if (settings_.plugin == Plugin::kTestDecoding) {
     throw Error(ErrorKind::kUnsupported,
@@ -203,6 +208,7 @@ void PostgresCapture::prepare_publications(const CaptureScope& scope, std::stop_
 Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_token stop) {
   SlotFacts slot = checked_slot(stop);
   release_slot(control(stop), slot_name_, own_reader(), stop);
+  prepare_ddl_artifacts(stop);
   Lsn from = slot.confirmed_flush;
   if (!scope.start_position.empty()) from = parse_start_position(scope.start_position);
   if (from < slot.confirmed_flush) {
@@ -215,10 +221,7 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
   // start; those made now can serve a start from now on.
   if (!publications_exist(control(stop), publications_, stop)) {
     prepare_publications(scope, stop);
-    Lsn made =
-        parse_lsn(
-            control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop).text(0, 0))
-            .value_or(Lsn{0});
+    Lsn made = log_end(stop);
     if (!scope.start_position.empty() && from < made) {
       throw slot_lost(
           fmt::format("the log from {} on was written before the publications of this task were made at {}",
@@ -247,6 +250,7 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
     release_slot(connection, slot_name_, own_reader(), stop);
     drop_slot(connection, slot_name_, stop);
   }
+  prepare_ddl_artifacts(stop);
   prepare_publications(scope, stop);
   std::string application = fmt::format("{}-{}", application_name_, nonce());
   return create_slot(
@@ -289,6 +293,8 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
         fmt::format("the publications {} and {} are gone", publications_.full, publications_.inserts),
         "Reload the task: the server cannot decode the log without them.");
   }
+  // They may have been impossible before, or not wanted.
+  prepare_ddl_artifacts(stop);
 }
 
 StreamPosition PostgresCapture::current_position(std::stop_token stop) {
@@ -303,9 +309,11 @@ StreamPosition PostgresCapture::current_position(std::stop_token stop) {
 std::vector<std::string> PostgresCapture::created() const {
   std::vector<std::string> lines;
   if (slot_is_ours() && !slot_name_.empty()) lines.push_back("replication slot " + slot_name_);
-  if (!publications_are_ours()) return lines;
-  lines.push_back("publication " + publications_.full);
-  lines.push_back("publication " + publications_.inserts);
+  if (publications_are_ours()) {
+    lines.push_back("publication " + publications_.full);
+    lines.push_back("publication " + publications_.inserts);
+  }
+  for (std::string& line : created_for_ddl()) lines.push_back(std::move(line));
   return lines;
 }
 
@@ -318,10 +326,12 @@ std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::
     release_slot(control(stop), slot_name_, own_reader(), stop);
     if (drop_slot(control(stop), slot_name_, stop)) removed.push_back("replication slot " + slot_name_);
   }
-  if (!publications_are_ours()) return removed;
-  for (const std::string& name : drop_publications(control(stop), publications_, stop)) {
-    removed.push_back("publication " + name);
+  if (publications_are_ours()) {
+    for (const std::string& name : drop_publications(control(stop), publications_, stop)) {
+      removed.push_back("publication " + name);
+    }
   }
+  for (std::string& line : clean_ddl(stop)) removed.push_back(std::move(line));
   return removed;
 }
 
@@ -354,6 +364,7 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
                                           quote_identifier(slot_name_), to_string(from_), options),
                        .doing = fmt::format("read the replication slot {}", slot_name_)},
                       stop);
+  start_ddl(stop);
   auto now = Clock::now();
   status_due_ = now;
   watch_due_ = now;
@@ -366,6 +377,7 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
   auto deadline = started + wait;
   // Under load the stream never pauses, so what is due by the clock is looked at here too.
   if (started >= watch_due_ && transaction_ == 0) watch_tables(batch, stop);
+  if (heartbeat_ && heartbeat_->due()) heartbeat_->beat(control(stop), stop);
   while (batch.bytes() < bytes_max) {
     std::string_view message;
     CopyRead read = stream_->read_copy(message, milliseconds(0), batch.empty() ? stop : std::stop_token());
@@ -486,10 +498,7 @@ void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
     before.erase(table.oid);
   }
   if (!before.empty()) {
-    Lsn end =
-        parse_lsn(
-            control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop).text(0, 0))
-            .value_or(Lsn{0});
+    Lsn end = log_end(stop);
     for (auto& [oid, name] : before) {
       auto version = std::make_shared<model::TableVersion>();
       version->name = std::move(name);
@@ -510,16 +519,17 @@ void PostgresCapture::take_listed(const PublishedTable& table, ChangeBatch& batc
     return;
   }
   bool is_new = table.in == PublishedTable::In::kNeither;
-  bool wanted = tables_.contains(table.name) || (selects_ && selects_(table.name));
-  if (!table.permanent || refused_.contains(table.oid) || (is_new && !wanted)) return;
+  if (!table.permanent || refused_.contains(table.oid) || (is_new && !wants(table.name))) return;
   try {
     if (!publish_table(control(stop), publications_, table, stop)) return;
     listed_.emplace(table.oid, table.name);
     if (!is_new) return;
+    published_at_[table.oid] = log_end(stop);
     DescribedTable described = describe_table(control(stop), settings_, table.name, stop);
     base::log_info(base::kSourceCapture, "table {} is new: its changes are captured from now on",
                    to_string(table.name));
-    batch.add_table_change(ChangeKind::kSchemaChange, 0, 0, described.version);
+    if (transaction_ != 0) begin_transaction(batch);
+    batch.add_table_change(ChangeKind::kSchemaChange, transaction_, transaction_, described.version);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kSourceTable) throw;
     // It may be gone again, or belong to somebody else.
@@ -533,7 +543,8 @@ void PostgresCapture::take_event(std::string_view data, ChangeBatch& batch, std:
   // A description that came before is known by its bytes alone.
   pgoutput::Event event = decoder_.decode(data);
   if (const auto* relation = std::get_if<pgoutput::Relation>(&event)) {
-    if (!relations_.knows(relation->oid, data)) relations_.take(*relation, data, control(stop), stop);
+    if (relations_.knows(relation->oid, data)) return;
+    relations_.take(*relation, data, ddl_shapes_.find(relation->oid), control(stop), stop);
     return;
   }
   if (const auto* begin = std::get_if<pgoutput::Begin>(&event)) {
@@ -566,6 +577,13 @@ void PostgresCapture::take_event(std::string_view data, ChangeBatch& batch, std:
     batch.add_row_change(ChangeKind::kDelete, transaction_, transaction_, table.version, Images::kBefore);
     add_image(table, deletion->before, deletion->old, {}, batch, scratch_);
     return;
+  }
+  if (const auto* message = std::get_if<pgoutput::Message>(&event)) {
+    return take_ddl({.transactional = message->transactional,
+                     .lsn = message->lsn,
+                     .prefix = message->prefix,
+                     .content = message->content},
+                    batch, stop);
   }
   if (const auto* truncate = std::get_if<pgoutput::Truncate>(&event)) {
     for (std::uint32_t oid : truncate->relations) {

@@ -13,8 +13,12 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "connector/source.h"
 #include "connectors/postgres/client.h"
+#include "connectors/postgres/ddl_message.h"
+#include "connectors/postgres/ddl_shapes.h"
+#include "connectors/postgres/heartbeat.h"
 #include "connectors/postgres/pgoutput.h"
 #include "connectors/postgres/position.h"
 #include "connectors/postgres/publications.h"
@@ -28,8 +32,12 @@ namespace ferry::postgres {
 // for everything else, opened when it is needed. Threads as connector::SourceCapture says.
 class PostgresCapture final : public connector::SourceCapture {
  public:
-  PostgresCapture(Settings settings, connector::TaskNotes& notes)
-      : settings_(std::move(settings)), notes_(notes), relations_(settings_) {}
+  PostgresCapture(Settings settings, connector::TaskNotes& notes, base::Clock& clock = base::Clock::real())
+      : settings_(std::move(settings)),
+        notes_(notes),
+        clock_(clock),
+        relations_(settings_),
+        ddl_shapes_(settings_) {}
 
   connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
   void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
@@ -48,6 +56,7 @@ class PostgresCapture final : public connector::SourceCapture {
 
   void set_scope(const connector::CaptureScope& scope, std::stop_token stop);
   Connection& control(std::stop_token stop);
+  Lsn log_end(std::stop_token stop);  // Where the server writes now.
   bool slot_is_ours() const { return settings_.slot_name.empty(); }
   model::StreamIdentity identity(std::stop_token stop);
   SlotFacts checked_slot(std::stop_token stop);
@@ -71,8 +80,25 @@ class PostgresCapture final : public connector::SourceCapture {
   void watch_tables(model::ChangeBatch& batch, std::stop_token stop);
   void take_listed(const PublishedTable& table, model::ChangeBatch& batch, std::stop_token stop);
 
+  // DDL by messages of the event trigger, and the heartbeat: capture_ddl.cc.
+  struct LoggedMessage {
+    bool transactional = false;
+    Lsn lsn{};
+    std::string_view prefix;
+    std::string_view content;
+  };
+  void prepare_ddl_artifacts(std::stop_token stop);
+  void start_ddl(std::stop_token stop);
+  std::vector<std::string> created_for_ddl() const;
+  std::vector<std::string> clean_ddl(std::stop_token stop);
+  void take_ddl(const LoggedMessage& logged, model::ChangeBatch& batch, std::stop_token stop);
+  void take_shape(const DdlTable& table, model::ChangeBatch& batch, std::stop_token stop);
+  void take_drop(const DdlDrop& drop, model::ChangeBatch& batch);
+  bool wants(const model::TableName& name) const;
+
   const Settings settings_;
   connector::TaskNotes& notes_;
+  base::Clock& clock_;
 
   // Set by prepare(), verify() and clean().
   std::string task_name_;
@@ -111,6 +137,12 @@ class PostgresCapture final : public connector::SourceCapture {
   std::map<std::uint32_t, model::TableName> listed_;  // Published tables by oid.
   std::set<std::uint32_t> refused_;                   // Those that may not be published, which has been told.
   std::vector<Dropped> dropped_;                      // To be yielded when the stream has come that far.
+  std::map<std::uint32_t, Lsn> published_at_;         // The log's end when a new table had been published.
+
+  // From start() on.
+  std::string ddl_key_;  // Empty: no message about DDL is believed.
+  DdlShapes ddl_shapes_;
+  std::optional<SourceHeartbeat> heartbeat_;
 };
 
 }  // namespace ferry::postgres

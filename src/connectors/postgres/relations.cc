@@ -77,11 +77,15 @@ bool Relations::knows(std::uint32_t oid, std::string_view message) const {
   return found != tables_.end() && found->second.message == message;
 }
 
-void Relations::take(const Relation& relation, std::string_view message, Connection& connection,
-                     std::stop_token stop) {
-  auto now = describe_table(connection, settings_, relation.oid, stop);
+void Relations::take(const Relation& relation, std::string_view message, const DescribedTable* by_trigger,
+                     Connection& connection, std::stop_token stop) {
+  std::optional<DescribedTable> now;
+  if (by_trigger == nullptr || !match(*by_trigger, relation)) {
+    now = describe_table(connection, settings_, relation.oid, stop);
+    by_trigger = now && match(*now, relation) ? &*now : nullptr;
+  }
   StreamTable table =
-      now && match(*now, relation) ? from_catalog(relation, *now) : from_message(relation, connection, stop);
+      by_trigger != nullptr ? from_catalog(relation, *by_trigger) : from_message(relation, connection, stop);
   table.row_size = relation.columns.size();
   table.message = message;
   for (StreamTable::Column& column : table.columns) column.read = text_reader(column.codec.codec);
@@ -91,7 +95,37 @@ void Relations::take(const Relation& relation, std::string_view message, Connect
   bool changed = !known.version || *known.version != *table.version;
   table.announced = !changed && known.announced;
   if (!changed) table.version = known.version;
+  auto announced = announced_.find(relation.oid);
+  if (announced != announced_.end()) {
+    bool same = *announced->second == *table.version;
+    if (same) table.version = announced->second;
+    table.announced |= same;
+    announced_.erase(announced);
+  }
   known = std::move(table);
+}
+
+bool Relations::announce(const model::TableVersionPtr& version) {
+  auto oid = static_cast<std::uint32_t>(version->source_table);
+  model::TableVersionPtr last = version_of(oid);
+  auto known = tables_.find(oid);
+  // Its next rows are read by the new shape, whose RELATION message may have the same bytes.
+  if (known != tables_.end()) known->second.message.clear();
+  if (last && *last == *version && (known == tables_.end() || known->second.announced)) return false;
+  announced_[oid] = version;
+  return true;
+}
+
+model::TableVersionPtr Relations::version_of(std::uint32_t oid) const {
+  auto announced = announced_.find(oid);
+  if (announced != announced_.end()) return announced->second;
+  auto known = tables_.find(oid);
+  return known == tables_.end() ? nullptr : known->second.version;
+}
+
+void Relations::forget(std::uint32_t oid) {
+  tables_.erase(oid);
+  announced_.erase(oid);
 }
 
 StreamTable& Relations::find(std::uint32_t oid) {

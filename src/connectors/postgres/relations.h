@@ -37,17 +37,26 @@ struct StreamTable {
 // The tables of one stream by pg_class.oid. Used by one thread.
 //
 // A RELATION message says names, types and identity as they were at its place in the log. It does not say
-// column numbers, key order, nullability or generated columns; the catalog does, but as of now, which may be
-// later. So the catalog is believed only where it agrees with the message in every column.
+// column numbers, key order, nullability or generated columns. The event trigger's message does, if there is
+// one, and the catalog does, but as of now, which may be later. So each is believed only where it agrees with
+// the RELATION message in every column.
 class Relations {
  public:
   explicit Relations(const Settings& settings) : settings_(settings) {}
 
   // Whether the message says nothing new.
   bool knows(std::uint32_t oid, std::string_view message) const;
-  // Takes a RELATION message; `connection` is for the catalog.
-  void take(const pgoutput::Relation& relation, std::string_view message, Connection& connection,
-            std::stop_token stop);
+  // Takes a RELATION message. `by_trigger` is the shape that the event trigger put into the log before it, or
+  // null; `connection` is for the catalog.
+  void take(const pgoutput::Relation& relation, std::string_view message, const DescribedTable* by_trigger,
+            Connection& connection, std::stop_token stop);
+  // The version is the table's from here on, as the event trigger says. False where it is already, so that
+  // there is nothing to yield; else it counts as yielded. Its rows need a RELATION message all the same.
+  bool announce(const model::TableVersionPtr& version);
+  bool has(std::uint32_t oid) const { return tables_.contains(oid) || announced_.contains(oid); }
+  // The version that the table had last; null where the stream has not told.
+  model::TableVersionPtr version_of(std::uint32_t oid) const;
+  void forget(std::uint32_t oid);
   // Throws Error(kSourceProtocol) where no message has described the table.
   StreamTable& find(std::uint32_t oid);
 
@@ -57,6 +66,7 @@ class Relations {
 
   const Settings& settings_;
   std::unordered_map<std::uint32_t, StreamTable> tables_;
+  std::unordered_map<std::uint32_t, model::TableVersionPtr> announced_;  // By the event trigger.
 };
 
 }  // namespace ferry::postgres
