@@ -364,6 +364,7 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
                                           quote_identifier(slot_name_), to_string(from_), options),
                        .doing = fmt::format("read the replication slot {}", slot_name_)},
                       stop);
+  published_at_ = new_tables_.start(from_);
   start_ddl(stop);
   auto now = Clock::now();
   status_due_ = now;
@@ -497,6 +498,7 @@ void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
     take_listed(table, batch, stop);
     before.erase(table.oid);
   }
+  new_tables_.settle(Lsn{acknowledged_.load()});
   if (!before.empty()) {
     Lsn end = log_end(stop);
     for (auto& [oid, name] : before) {
@@ -514,17 +516,24 @@ void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
 }
 
 void PostgresCapture::take_listed(const PublishedTable& table, ChangeBatch& batch, std::stop_token stop) {
+  // A new table is said once. One that the watch found has no place in the log from where it would be said
+  // again after a crash, so it is noted until a checkpoint is past it.
+  bool is_new = table.in == PublishedTable::In::kNeither;
+  bool again = new_tables_.again(table.oid) && !is_new;
   if (table.in == table.belongs_in()) {
     listed_.emplace(table.oid, table.name);
-    return;
+    if (!again) return;
   }
-  bool is_new = table.in == PublishedTable::In::kNeither;
   if (!table.permanent || refused_.contains(table.oid) || (is_new && !wants(table.name))) return;
   try {
-    if (!publish_table(control(stop), publications_, table, stop)) return;
+    bool noted = (is_new || again) && transaction_ == 0;
+    if (is_new && noted) new_tables_.note(table.oid, Lsn{0});
+    if (table.in != table.belongs_in() && !publish_table(control(stop), publications_, table, stop)) return;
     listed_.emplace(table.oid, table.name);
-    if (!is_new) return;
-    published_at_[table.oid] = log_end(stop);
+    if (!is_new && !again) return;
+    Lsn& published = published_at_[table.oid];
+    if (is_new || published == Lsn{0}) published = log_end(stop);
+    if (noted) new_tables_.note(table.oid, published);
     DescribedTable described = describe_table(control(stop), settings_, table.name, stop);
     base::log_info(base::kSourceCapture, "table {} is new: its changes are captured from now on",
                    to_string(table.name));
@@ -534,6 +543,7 @@ void PostgresCapture::take_listed(const PublishedTable& table, ChangeBatch& batc
     if (error.kind() != ErrorKind::kSourceTable) throw;
     // It may be gone again, or belong to somebody else.
     refused_.insert(table.oid);
+    new_tables_.forget(table.oid);
     base::log_warning(base::kSourceCapture, "table {} is not captured: {}", to_string(table.name),
                       error.what());
   }

@@ -19,6 +19,7 @@
 #include "connectors/postgres/ddl_message.h"
 #include "connectors/postgres/ddl_shapes.h"
 #include "connectors/postgres/heartbeat.h"
+#include "connectors/postgres/new_tables.h"
 #include "connectors/postgres/pgoutput.h"
 #include "connectors/postgres/position.h"
 #include "connectors/postgres/publications.h"
@@ -37,6 +38,7 @@ class PostgresCapture final : public connector::SourceCapture {
         notes_(notes),
         clock_(clock),
         relations_(settings_),
+        new_tables_(notes),
         ddl_shapes_(settings_) {}
 
   connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
@@ -138,6 +140,7 @@ class PostgresCapture final : public connector::SourceCapture {
   std::set<std::uint32_t> refused_;                   // Those that may not be published, which has been told.
   std::vector<Dropped> dropped_;                      // To be yielded when the stream has come that far.
   std::map<std::uint32_t, Lsn> published_at_;         // The log's end when a new table had been published.
+  NewTables new_tables_;
 
   // From start() on.
   std::string ddl_key_;  // Empty: no message about DDL is believed.

@@ -79,6 +79,9 @@ void PostgresCapture::take_ddl(const LoggedMessage& logged, ChangeBatch& batch, 
   if (listed_.contains(table.oid) || relations_.has(table.oid)) return take_shape(table, batch, stop);
   if (auto found = find_published(control(stop), publications_, table.oid, stop)) {
     take_listed(*found, batch, stop);
+  } else if (wants(table.name)) {
+    // It is gone by now. Its rows may still come, and are read by this.
+    ddl_shapes_.take(table, control(stop), stop);
   }
 }
 

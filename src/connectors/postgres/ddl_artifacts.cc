@@ -44,6 +44,9 @@ INSERT INTO {schema}.awsdms_ddl_key VALUES ({key});
 
 // Nothing in it is looked up along the caller's search path, which the caller could have led to functions of
 // his own: until the path is set, every name has its schema. The caller's path is set again at the end.
+// The empty message behind the others keeps the log's order: the server files a message under the place where
+// it ends, a row under the one where it begins, and where the two are the same, a row of the transaction goes
+// before a message of its subtransaction, which an EXCEPTION block is.
 constexpr std::string_view kFunctionBody = R"(
 DECLARE
   _schema pg_catalog.name := pg_catalog.current_schema();
@@ -106,6 +109,7 @@ BEGIN
           'UTF8'));
       END LOOP;
     END IF;
+    PERFORM pg_logical_emit_message(true, 'dms_ddl', '');
   EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'Ferry could not note this statement in the log: %', SQLERRM;
   END;
