@@ -1,6 +1,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "connectors/postgres/capture.h"
 #include "connectors/postgres/ddl_artifacts.h"
@@ -52,15 +53,24 @@ std::vector<std::string> PostgresCapture::clean_ddl(std::stop_token stop) {
   std::vector<std::string> removed;
   if (artifacts.empty() && heartbeat.empty()) return removed;
   if (other_task_exists(control(stop), slot_name_, publications_.full, stop)) {
-    base::log_info(base::kSourceCapture,
-                   "the objects of CaptureDdls and HeartbeatEnable stay: another task of Ferry's uses this "
-                   "database");
+    base::log_warning(
+        base::kSourceCapture,
+        "the objects of CaptureDdls and HeartbeatEnable stay: another of Ferry's tasks is in this "
+        "database");
     return removed;
   }
-  if (!artifacts.empty()) removed = drop_ddl_artifacts(control(stop), artifacts, stop);
-  if (!heartbeat.empty()) {
-    for (std::string& line : drop_heartbeat(control(stop), heartbeat, stop))
-      removed.push_back(std::move(line));
+  try {
+    if (!artifacts.empty()) removed = drop_ddl_artifacts(control(stop), artifacts, stop);
+    if (!heartbeat.empty()) {
+      for (std::string& line : drop_heartbeat(control(stop), heartbeat, stop))
+        removed.push_back(std::move(line));
+    }
+  } catch (const base::Error& error) {
+    // They are of a task with another user.
+    if (error.kind() != base::ErrorKind::kSourcePrivilege) throw;
+    control_.reset();
+    base::log_warning(base::kSourceCapture, "the objects of CaptureDdls stay: {}", error.message());
+    return removed;
   }
   notes_.set(kNoteArtifacts, "");
   notes_.set(kNoteHeartbeat, "");

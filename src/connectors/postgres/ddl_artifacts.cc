@@ -209,9 +209,11 @@ Triggers find_triggers(Connection& connection, std::stop_token stop) {
   return triggers;
 }
 
-std::string make_key() {
+// An expression for a random text. The server makes it where it can, so that no log of statements has it.
+std::string make_key(const Connection& connection) {
+  if (connection.server_major() >= 13) return "gen_random_uuid()";
   std::random_device random;
-  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+  return connection.literal(fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random()));
 }
 
 std::string make_function(const Connection& connection, const std::string& schema) {
@@ -264,7 +266,7 @@ std::string make(Connection& connection, const std::string& wanted_schema, std::
     script += fmt::format(fmt::runtime(kMakeAuditTable), fmt::arg("schema", quoted), fmt::arg("mark", mark));
   if (!key.exists)
     script += fmt::format(fmt::runtime(kMakeKeyTable), fmt::arg("schema", quoted), fmt::arg("mark", mark),
-                          fmt::arg("key", connection.literal(make_key())));
+                          fmt::arg("key", make_key(connection)));
   if (comment != kFunctionMark) script += make_function(connection, quoted);
   if (!triggers.ddl)
     script += fmt::format("CREATE EVENT TRIGGER {} ON ddl_command_end EXECUTE PROCEDURE {}.{}();", kTrigger,

@@ -9,8 +9,8 @@
 
 #include "model/table_version.h"
 
-// What Ferry's event trigger (ddl_artifacts.h) puts into the log beside each statement that changes tables.
-// Pure; safe on hostile text.
+// What Ferry's event trigger (ddl_artifacts.h) puts into the log beside each statement that changes tables
+// (docs/formats/ddl_message.md). Pure; safe on hostile text.
 //
 // Anybody who may log in may call pg_logical_emit_message() with the same prefix. So each message carries a
 // key that only the trigger's owner can read in the database, and a message without it is nothing to us.

@@ -416,6 +416,15 @@ TEST_P(DdlTest, BelievesNoMessageOfAUserWhoMayNotReadTheKey) {
   server_.sql("ALTER TABLE t ADD COLUMN b int");
   server_.sql("INSERT INTO t VALUES (1)");
   EXPECT_THAT(next_lines(), ElementsAre("schema public.t(a,b)", "insert public.t"));
+
+  // He may not remove the objects either, and is the last to go.
+  capture_.reset();
+  server_.sql("DROP PUBLICATION ferry_capture_full, ferry_capture_ins");
+  server_.sql(
+      "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ "
+      "'^ferry_capture'");
+  EXPECT_EQ(source->capture(notes)->clean(scope_of("reader", {}), {}).size(), 1U);
+  EXPECT_EQ(server_.value("SELECT count(*) FROM pg_event_trigger"), "2");
 }
 
 TEST_P(DdlTest, WritesTheHeartbeatWhenItIsDueAndNoMoreThanWarnsWhereItCannot) {
