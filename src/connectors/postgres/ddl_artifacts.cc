@@ -44,6 +44,7 @@ INSERT INTO {schema}.awsdms_ddl_key VALUES ({key});
 
 // Nothing in it is looked up along the caller's search path, which the caller could have led to functions of
 // his own: until the path is set, every name has its schema. The caller's path is set again at the end.
+// DMS's part waits for locks as the caller does, Ferry's no longer than two seconds.
 // The empty message behind the others keeps the log's order: the server files a message under the place where
 // it ends, a row under the one where it begins, and where the two are the same, a row of the transaction goes
 // before a message of its subtransaction, which an EXCEPTION block is.
@@ -51,6 +52,7 @@ constexpr std::string_view kFunctionBody = R"(
 DECLARE
   _schema pg_catalog.name := pg_catalog.current_schema();
   _path pg_catalog.text := pg_catalog.current_setting('search_path');
+  _lock_timeout pg_catalog.text := pg_catalog.current_setting('lock_timeout');
   _key pg_catalog.text;
   _item pg_catalog.record;
 BEGIN
@@ -64,6 +66,7 @@ BEGIN
     DELETE FROM {schema}.awsdms_ddl_audit;
   END IF;
 
+  PERFORM set_config('lock_timeout', '2s', true);
   BEGIN
     SELECT k.c_key INTO STRICT _key FROM {schema}.awsdms_ddl_key k;
     IF tg_event = 'sql_drop' THEN
@@ -109,11 +112,14 @@ BEGIN
           'UTF8'));
       END LOOP;
     END IF;
-    PERFORM pg_logical_emit_message(true, 'dms_ddl', '');
+    IF FOUND THEN
+      PERFORM pg_logical_emit_message(true, 'dms_ddl', '');
+    END IF;
   EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'Ferry could not note this statement in the log: %', SQLERRM;
   END;
 {move}
+  PERFORM set_config('lock_timeout', _lock_timeout, true);
   PERFORM pg_catalog.set_config('search_path', _path, true);
 END
 )";
@@ -151,7 +157,7 @@ constexpr std::string_view kMove = R"(
 
 constexpr std::string_view kMakeFunction = R"(
 CREATE OR REPLACE FUNCTION {schema}.awsdms_intercept_ddl() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '2s' AS {body};
+LANGUAGE plpgsql SECURITY DEFINER AS {body};
 COMMENT ON FUNCTION {schema}.awsdms_intercept_ddl() IS {mark};
 )";
 

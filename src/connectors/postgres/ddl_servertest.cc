@@ -333,10 +333,13 @@ TEST_P(DdlTest, RunsNothingOfTheCallersOwn) {
       "CREATE DOMAIN eve.text AS pg_catalog.text CHECK (eve.spy() IS NOT NULL);"
       "CREATE DOMAIN eve.name AS pg_catalog.name CHECK (eve.spy() IS NOT NULL)",
       "lay traps", {});
-  eve.run("SET search_path = eve, pg_catalog", "set the path", {});
+  eve.run("SET search_path = eve, pg_catalog; SET lock_timeout = '7s'", "set the path", {});
   eve.run("CREATE TABLE eve.x (a int); ALTER TABLE eve.x ADD COLUMN b int; DROP TABLE eve.x", "fall in", {});
   EXPECT_EQ(server_.value("SELECT count(*) FROM eve.seen"), "0");
   EXPECT_EQ(eve.run("SHOW search_path", "look", {}).text(0, 0), "eve, pg_catalog");
+  EXPECT_EQ(eve.run("BEGIN; CREATE TABLE eve.x (a int); SHOW lock_timeout", "look", {}).text(0, 0), "7s");
+  eve.run("COMMIT", "commit", {});
+  EXPECT_EQ(eve.run("SHOW lock_timeout", "look", {}).text(0, 0), "7s");
   // Nobody can put code into what the function writes, nor read the key.
   EXPECT_THROW(
       eve.run("CREATE TRIGGER x BEFORE INSERT ON public.awsdms_ddl_audit FOR EACH ROW EXECUTE PROCEDURE "
