@@ -7,18 +7,36 @@
 #include <string_view>
 
 #include "connectors/postgres/change_writer.h"
+#include "connectors/postgres/ddl_shapes.h"
 #include "connectors/postgres/relations.h"
 #include "connectors/postgres/settings.h"
 
 namespace ferry::postgres {
+
+// A message of pg_logical_emit_message().
+struct LoggedMessage {
+  bool transactional = false;
+  Lsn lsn{};
+  std::uint32_t piece_of = 0;        // The transaction in progress that it came with; 0 where all come whole.
+  std::uint32_t subtransaction = 0;  // Of that; 0 = itself.
+  std::string_view prefix;
+  std::string_view content;
+};
 
 // What a decoder asks of the capture that it serves; outlives the decoder.
 struct DecoderContext {
   const Settings& settings;
   ChangeWriter& writer;
   Control control;
+  const DdlShapes& shapes;
   // Whether changes of a table that nobody chose at the source belong to the task.
   std::function<bool(const model::TableName&)> wants;
+  // Called with each message, in the log's order.
+  std::function<void(const LoggedMessage&, model::ChangeBatch&, std::stop_token)> take_message;
+  // A transaction that came in pieces is about to commit, and is the writer's current one; or is void, or its
+  // subtransaction where the two differ.
+  std::function<void(std::uint32_t xid, model::ChangeBatch&, std::stop_token)> settle;
+  std::function<void(std::uint32_t xid, std::uint32_t subxid)> forget;
 };
 
 // One output plugin's messages → changes. A stream has one from its start on; used by one thread.

@@ -30,12 +30,13 @@ class PgoutputDecoder final : public ChangeDecoder {
   PgoutputDecoder(DecoderContext context, const PublicationNames& publications)
       : context_(std::move(context)),
         publications_(publications),
-        relations_(context_.settings, context_.control) {}
+        relations_(context_.settings, context_.control, context_.shapes) {}
 
   std::string options(int server_major) const override {
     bool streaming = server_major >= kFirstMajorWithStreaming;
     std::string names = fmt::format("publication_names '{},{}'", quote_identifier(publications_.full),
                                     quote_identifier(publications_.inserts));
+    // Servers before 14 send no messages either.
     if (!streaming) return "proto_version '1', " + names;
     return "proto_version '2', streaming 'on', messages 'true', " + names;
   }
@@ -52,7 +53,17 @@ class PgoutputDecoder final : public ChangeDecoder {
   std::uint32_t piece_of() const { return in_piece_ ? context_.writer.current() : 0; }
   const StreamTable& table_of(std::uint32_t oid) const { return relations_.find(oid, piece_of()); }
   void take_event(const pgoutput::Ignored&, ChangeBatch&, std::stop_token) {}
-  void take_event(const pgoutput::Message&, ChangeBatch&, std::stop_token) {}
+
+  void take_event(const pgoutput::Message& message, ChangeBatch& batch, std::stop_token stop) {
+    if (!message.transactional) return;
+    context_.take_message({.transactional = true,
+                           .lsn = message.lsn,
+                           .piece_of = piece_of(),
+                           .subtransaction = decoder_.streamed_xid(),
+                           .prefix = message.prefix,
+                           .content = message.content},
+                          batch, stop);
+  }
 
   void take_event(const pgoutput::Begin& begin, ChangeBatch&, std::stop_token) {
     context_.writer.begin(begin.xid);
@@ -70,11 +81,15 @@ class PgoutputDecoder final : public ChangeDecoder {
     in_piece_ = false;
   }
   void take_event(const pgoutput::StreamCommit& end, ChangeBatch& batch, std::stop_token stop) {
+    context_.writer.open_piece(end.xid);
+    context_.settle(end.xid, batch, stop);
+    context_.writer.close_piece();
     context_.writer.commit(end.xid, record_of(end.commit), batch);
     relations_.commit(end.xid, stop);
   }
   void take_event(const pgoutput::StreamAbort& abort, ChangeBatch& batch, std::stop_token) {
     context_.writer.roll_back(abort.xid, abort.subxid, batch);
+    context_.forget(abort.xid, abort.subxid);
     relations_.roll_back(abort.xid);
   }
 
