@@ -317,12 +317,26 @@ void Connection::drain() {
   }
 }
 
-void Connection::start_copy(const Statement& statement, std::stop_token stop) {
-  auto deadline = Clock::now() + (statement.timeout.count() > 0 ? statement.timeout : execute_timeout_);
+// Whether the server says anything in time. Throws Error(kStopped).
+bool Connection::hears_within(milliseconds wait, std::stop_token stop) {
+  try {
+    return wait_for_socket(POLLIN, wait, stop);
+  } catch (const Error&) {
+    cancel();
+    throw;
+  }
+}
+
+void Connection::start_copy(const Statement& statement, std::stop_token stop,
+                            const std::function<void()>& when_silent) {
+  milliseconds timeout = statement.timeout.count() > 0 ? statement.timeout : execute_timeout_;
+  auto deadline = Clock::now() + timeout;
   copy_doing_ = statement.doing;
   copy_concern_ = statement.concern;
   send(statement);
   flush(stop, deadline);
+  while (when_silent && !hears_within(timeout, stop)) when_silent();
+  if (when_silent) deadline = Clock::now() + timeout;
   pg_result* next = next_result(deadline, stop);
   if (next == nullptr) throw_lost(statement.doing);
   Result result(next);

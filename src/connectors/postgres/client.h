@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -87,8 +88,11 @@ class Connection {
   std::optional<Result> poll(const Statement& statement, std::chrono::milliseconds wait,
                              std::stop_token stop);
 
-  // Starts a COPY … TO STDOUT or START_REPLICATION: read_copy() follows.
-  void start_copy(const Statement& statement, std::stop_token stop);
+  // Starts a COPY … TO STDOUT or START_REPLICATION: read_copy() follows. A server may compute for long before
+  // it answers: with `when_silent`, that is called each time the statement's timeout has passed without an
+  // answer, and ends the wait by throwing.
+  void start_copy(const Statement& statement, std::stop_token stop,
+                  const std::function<void()>& when_silent = {});
   // The next message of the stream; `message` is valid until the next call. Throws statement_error() when the
   // server broke the stream off.
   CopyRead read_copy(std::string_view& message, std::chrono::milliseconds wait, std::stop_token stop);
@@ -107,6 +111,7 @@ class Connection {
 
  private:
   void connect(const Settings& settings, const std::string& application_name, std::stop_token stop);
+  bool hears_within(std::chrono::milliseconds wait, std::stop_token stop);
   bool wait_for_socket(short events, std::chrono::milliseconds wait, std::stop_token stop);
   void flush(std::stop_token stop, std::chrono::steady_clock::time_point deadline);
   pg_result* next_result(std::chrono::steady_clock::time_point deadline, std::stop_token stop);

@@ -474,6 +474,34 @@ TEST_P(DecodersTest, KeepTheShapesOfTransactionsInProgressApart) {
   }
 }
 
+TEST_P(DecodersTest, FollowsTablesThatComeAndGoButTakesNoRenameForADrop) {
+  server_.sql(
+      "CREATE TABLE moved (a int PRIMARY KEY); CREATE TABLE dropped (a int PRIMARY KEY); CREATE SCHEMA "
+      "other");
+  start_one(test_decoding_, with_test_decoding(endpoint_at(server_.port())), "two",
+            {{"public", "moved"}, {"public", "dropped"}});
+  std::vector<std::pair<ChangeKind, std::string>> seen;
+  auto read_until = [&](ChangeKind kind, const std::string& table) {
+    auto deadline = std::chrono::steady_clock::now() + seconds(20);
+    while (std::ranges::count(seen, std::pair(kind, table)) == 0 &&
+           std::chrono::steady_clock::now() < deadline) {
+      test_decoding_.collector->poll(std::chrono::milliseconds(200));
+      for (const OwnedChange& change : test_decoding_.collector->take_outside()) {
+        seen.emplace_back(change.kind, change.table->name.table);
+      }
+    }
+  };
+  server_.sql("CREATE TABLE one (a int)");
+  read_until(ChangeKind::kSchemaChange, "one");
+  server_.sql("ALTER TABLE moved SET SCHEMA other; DROP TABLE dropped");
+  read_until(ChangeKind::kDrop, "dropped");
+  server_.sql("CREATE TABLE two (a int)");
+  read_until(ChangeKind::kSchemaChange, "two");
+  EXPECT_THAT(seen, ::testing::ElementsAre(std::pair(ChangeKind::kSchemaChange, "one"),
+                                           std::pair(ChangeKind::kDrop, "dropped"),
+                                           std::pair(ChangeKind::kSchemaChange, "two")));
+}
+
 TEST_P(DecodersTest, SaysThatThePluginIsNotInstalled) {
   auto settings = read_settings(endpoint_at(server_.port()));
   Connection connection(settings, ConnectionPurpose::kOrdinary, "control", {});

@@ -148,10 +148,12 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
   auto started = Clock::now();
   bool told = false;
   bool timed_out = false;
+  SlotReader own;
   {
     Connection walsender(settings, ConnectionPurpose::kReplication, slot.application_name, stop);
     Statement create{.sql = create_command(walsender, slot), .doing = doing};
-    slot.connected({.pid = walsender.backend_pid(), .application_name = slot.application_name});
+    own = {.pid = walsender.backend_pid(), .application_name = slot.application_name};
+    slot.connected(own);
     walsender.send(create);
     try {
       while (!timed_out) {
@@ -182,10 +184,10 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
     }
     walsender.cancel();
   }
-  // The request to cancel may have come too late. The server drops a half-made slot by itself; a finished one
-  // stays.
+  // The request to cancel may have come too late, or not yet. The server drops a half-made slot by itself; a
+  // finished one stays.
   std::string open = oldest_transaction(connection, stop);
-  release_slot(connection, slot.name, std::nullopt, stop);
+  release_slot(connection, slot.name, own, stop);
   drop_slot(connection, slot.name, stop);
   throw Error(ErrorKind::kSourceTimeout,
               {.message = fmt::format("cannot {}: open transactions did not end within {} s; {}", doing,

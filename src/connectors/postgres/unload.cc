@@ -180,10 +180,9 @@ class CopySlice final : public SliceReader {
     held_->connection.start_copy(
         {.sql = copy_statement(held_->connection, held_->table, request.range),
          .doing = fmt::format("read the table {}", to_string(held_->table.version->name)),
-         .concern = Concern::kTable,
-         // The server answers only once the query has been planned and started.
-         .timeout = std::chrono::hours(24)},
-        stop);
+         .concern = Concern::kTable},
+        // The server's answer comes with its first full buffer of rows.
+        stop, [&] { check_on_silent(*held_, stop); });
   }
 
   std::optional<model::RecordBatch> next(std::stop_token stop) override {
