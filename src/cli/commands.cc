@@ -30,6 +30,8 @@ using model::TaskDefinition;
 constexpr std::string_view kCopyRowGroupLength = "122880";
 constexpr std::string_view kCopyCodec = "snappy";
 
+constexpr std::string_view kFailOnLobTruncation = "FailTasksOnLobTruncation";
+
 // A definition with what the commands need beside it.
 struct Task {
   TaskDefinition definition;
@@ -39,7 +41,8 @@ struct Task {
 };
 
 std::string lower_case(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -92,14 +95,15 @@ engine::TaskOptions options_of(const TaskArguments& arguments) {
 Task copy_task(const CopyArguments& arguments) {
   TaskDefinition definition;
   definition.identifier = "copy";
-  definition.migration_type = arguments.follow ? model::MigrationType::kFullLoadAndCdc : model::MigrationType::kFullLoad;
+  definition.migration_type =
+      arguments.follow ? model::MigrationType::kFullLoadAndCdc : model::MigrationType::kFullLoad;
   definition.source = parse_source_uri(arguments.source);
   definition.source.identifier = "source";
   definition.target = copy_target(arguments);
   definition.table_mappings = patterns_json(arguments.tables);
-  std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
-      "copy", {definition.source.server_name, std::to_string(definition.source.port), definition.source.database_name,
-               arguments.target, arguments.format}));
+  std::filesystem::path state = arguments.task.state.value_or(
+      default_state_folder("copy", {definition.source.server_name, std::to_string(definition.source.port),
+                                    definition.source.database_name, arguments.target, arguments.format}));
   engine::TaskOptions options = options_of(arguments.task);
   options.fail_on_first_contact = true;
   options.load_threads = std::max(1U, std::thread::hardware_concurrency());
@@ -120,14 +124,17 @@ std::string read_document(const std::filesystem::path& path) {
   return text;
 }
 
-// What a document may ask for and no source can do yet: going on without it would copy other changes than asked for.
+// What a document may ask for and no source can do yet: going on without it would copy other changes than
+// asked for.
 void refuse_what_is_not_done(const TaskDefinition& definition) {
   auto refuse = [](std::string_view member, std::string_view remedy) {
-    throw Error(ErrorKind::kUnsupported, {.message = fmt::format("ReplicationTask.{} is not supported", member),
-                                          .remedy = std::string(remedy)});
+    throw Error(ErrorKind::kUnsupported,
+                {.message = fmt::format("ReplicationTask.{} is not supported", member),
+                 .remedy = std::string(remedy)});
   };
   if (!definition.cdc_start_time.empty()) {
-    refuse("CdcStartTime", "A PostgreSQL source starts at a position: name the slot in SlotName and give CdcStartPosition.");
+    refuse("CdcStartTime",
+           "A PostgreSQL source starts at a position: name the slot in SlotName and give CdcStartPosition.");
   }
   if (!definition.cdc_stop_position.empty()) {
     refuse("CdcStopPosition", "Leave it out, and stop the task with SIGTERM.");
@@ -140,11 +147,12 @@ Task run_task(const RunArguments& arguments) {
   for (const std::string& warning : definition.warnings) base::log_warning(base::kTaskManager, "{}", warning);
   for (const model::StoredOnlySetting& setting : model::stored_only_settings(definition.settings)) {
     // A document with every default in it asks for nothing that does not happen anyway.
-    if (!setting.is_default) base::log_warning(base::kTaskManager, "{} has no effect in this version", setting.path);
+    if (!setting.is_default)
+      base::log_warning(base::kTaskManager, "{} has no effect in this version", setting.path);
   }
   mapping::TableMapping mapping = mapping::TableMapping::parse(
-      definition.table_mappings, model::has_cdc(definition.migration_type) ? mapping::Views::kLeftOut
-                                                                           : mapping::Views::kLoaded);
+      definition.table_mappings,
+      model::has_cdc(definition.migration_type) ? mapping::Views::kLeftOut : mapping::Views::kLoaded);
   for (const std::string& note : mapping.notes()) base::log_warning(base::kTablesManager, "{}", note);
   const model::EndpointSetting* bucket = definition.target.find_setting("bucketname");
   const model::EndpointSetting* folder = definition.target.find_setting("bucketfolder");
@@ -153,6 +161,13 @@ Task run_task(const RunArguments& arguments) {
               bucket != nullptr ? bucket->value : "", folder != nullptr ? folder->value : ""}));
 
   engine::TaskOptions options = options_of(arguments.task);
+  if (model::find_engine_settings(definition.source.engine_name) != nullptr) {
+    const model::EngineSettings& known = *model::find_engine_settings(definition.source.engine_name);
+    bool fails =
+        known.find(kFailOnLobTruncation) != nullptr &&
+        model::SettingReader(definition.source, model::EndpointRole::kSource).boolean(kFailOnLobTruncation);
+    if (fails) options.on_lob_truncation = engine::LobRule::OnTruncation::kFail;
+  }
   const model::FullLoadSettings& full_load = definition.settings.full_load;
   options.load_threads = full_load.max_full_load_sub_tasks;
   // Only a document that names the prep mode speaks of objects that Ferry did not make.
@@ -169,7 +184,8 @@ Task run_task(const RunArguments& arguments) {
 
 std::unique_ptr<engine::TaskState> open_state(const Task& task, const TaskArguments& arguments) {
   refuse_state_in_target(task.state, task.definition.target);
-  auto existing = arguments.restart ? engine::TaskState::Existing::kRestart : engine::TaskState::Existing::kContinue;
+  auto existing =
+      arguments.restart ? engine::TaskState::Existing::kRestart : engine::TaskState::Existing::kContinue;
   auto state = engine::TaskState::open(task.state, model::definition_fingerprint(task.definition), existing);
   std::filesystem::create_directories(task.state / "logs");
   base::log_to_file(task.state / "logs" / "task.log");
@@ -183,8 +199,8 @@ void refuse_suspended(const engine::TaskResult& result) {
     if (table.phase == engine::TablePhase::kError) suspended.push_back(model::to_string(table.source));
   }
   if (suspended.empty()) return;
-  Error::Parts parts{.message = fmt::format("{} of {} tables are suspended: {}", suspended.size(), result.tables.size(),
-                                            fmt::join(suspended, ", ")),
+  Error::Parts parts{.message = fmt::format("{} of {} tables are suspended: {}", suspended.size(),
+                                            result.tables.size(), fmt::join(suspended, ", ")),
                      .remedy = "The summary tells why. Mend or exclude them, then load anew with --restart."};
   throw Error(ErrorKind::kTableErrors, std::move(parts));
 }
@@ -193,13 +209,14 @@ int execute(const Task& task, const TaskArguments& arguments, const connector::R
   Interrupt interrupt;
   std::unique_ptr<engine::TaskState> state = open_state(task, arguments);
   ProgressPrinter printer;
-  engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer, base::Clock::real(),
-                                      task.options);
+  engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
+                                      base::Clock::real(), task.options);
   engine::TaskResult result;
   try {
     result = replication.run(interrupt.token());
   } catch (const Error& error) {
-    base::log_info(base::kTaskManager, "the task ends with {}: {}", base::facts_of(error.kind()).code, error.what());
+    base::log_info(base::kTaskManager, "the task ends with {}: {}", base::facts_of(error.kind()).code,
+                   error.what());
     if (error.kind() != ErrorKind::kStopped) throw;
     std::puts("Stopped; the same command goes on from here.");
     return 0;
@@ -223,16 +240,18 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
   Interrupt interrupt;
   Task task = run.document.empty() ? copy_task(copy) : run_task(run);
   if (!std::filesystem::exists(task.state / "state.db")) {
-    Error::Parts parts{.message = fmt::format("there is no task state in {}", task.state.string()),
-                       .remedy = "Give the same source, target and format as before, or the task's --state folder."};
+    Error::Parts parts{
+        .message = fmt::format("there is no task state in {}", task.state.string()),
+        .remedy = "Give the same source, target and format as before, or the task's --state folder."};
     throw Error(ErrorKind::kUsage, std::move(parts));
   }
   {
     std::unique_ptr<engine::TaskState> state = engine::TaskState::open_any(task.state);
     ProgressPrinter printer;
-    engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer, base::Clock::real(),
-                                        task.options);
-    for (const std::string& line : replication.clean(interrupt.token())) std::printf("removed %s\n", line.c_str());
+    engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
+                                        base::Clock::real(), task.options);
+    for (const std::string& line : replication.clean(interrupt.token()))
+      std::printf("removed %s\n", line.c_str());
   }
   std::filesystem::remove_all(task.state);
   std::printf("removed the task's state in %s\n", task.state.c_str());

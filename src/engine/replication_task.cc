@@ -40,7 +40,8 @@ void set_tables(connector::CaptureScope& scope, const std::vector<TableState>& t
     bool is_gone = table.phase == TablePhase::kDropped || table.phase == TablePhase::kLeft;
     if (table.phase != TablePhase::kError && !is_gone) scope.tables.push_back(table.source);
     // One that has left is new when it comes back.
-    if (table.source_number != 0 && table.phase != TablePhase::kLeft) scope.known_tables.insert(table.source_number);
+    if (table.source_number != 0 && table.phase != TablePhase::kLeft)
+      scope.known_tables.insert(table.source_number);
   }
 }
 
@@ -119,6 +120,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
                       .clock = clock_,
                       .foreign_objects = options_.foreign_objects,
                       .load_threads = options_.load_threads,
+                      .on_lob_truncation = options_.on_lob_truncation,
                       .budget = MemoryBudget::of(definition_.settings, options_.load_threads)};
 
   if (state_.phase() == TaskPhase::kFinished) return result(TaskEnd::kAlreadyFinished, context);
@@ -158,7 +160,8 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
     capture->verify(capture_scope(), *state_.checkpoint(), stop);
   }
   base::failpoint("before_final_state");
-  TaskResult done = result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
+  TaskResult done =
+      result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
   done.spilled_bytes = totals.spilled_bytes;

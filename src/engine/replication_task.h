@@ -16,11 +16,11 @@ namespace ferry::engine {
 
 // How a task came to rest.
 enum class TaskEnd : std::uint8_t {
-  kFullLoadFinished,   // DMS: FULL_LOAD_ONLY_FINISHED.
-  kAlreadyFinished,    // An earlier run had finished it; nothing was done.
-  kStopped,            // Asked to; DMS: NORMAL.
-  kAfterFullLoad,      // DMS: STOPPED_AFTER_FULL_LOAD.
-  kAfterCachedChanges, // DMS: STOPPED_AFTER_CACHED_EVENTS.
+  kFullLoadFinished,    // DMS: FULL_LOAD_ONLY_FINISHED.
+  kAlreadyFinished,     // An earlier run had finished it; nothing was done.
+  kStopped,             // Asked to; DMS: NORMAL.
+  kAfterFullLoad,       // DMS: STOPPED_AFTER_FULL_LOAD.
+  kAfterCachedChanges,  // DMS: STOPPED_AFTER_CACHED_EVENTS.
 };
 
 struct TableResult {
@@ -47,15 +47,16 @@ struct TaskOptions {
   bool fail_on_first_contact = false;
   connector::ForeignObjects foreign_objects = connector::ForeignObjects::kRefuse;
   std::int64_t load_threads = 1;
+  LobRule::OnTruncation on_lob_truncation = LobRule::OnTruncation::kWarn;
 };
 
-// Runs one task definition from its start or its state to a final state. Recoverable errors are tried again as the
-// task's Recoverable* settings say. The caller owns everything given; used by one thread.
+// Runs one task definition from its start or its state to a final state. Recoverable errors are tried again
+// as the task's Recoverable* settings say. The caller owns everything given; used by one thread.
 class ReplicationTask {
  public:
   ReplicationTask(const model::TaskDefinition& definition, const mapping::TableMapping& mapping,
-                  const connector::Registry& registry, TaskState& state, TaskObserver& observer, base::Clock& clock,
-                  TaskOptions options);
+                  const connector::Registry& registry, TaskState& state, TaskObserver& observer,
+                  base::Clock& clock, TaskOptions options);
 
   // Throws base::Error when the task fails; the state then says how far it came, and another run goes on.
   TaskResult run(std::stop_token stop);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "connector/source.h"
 #include "connector/target.h"
+#include "engine/lob_rule.h"
 #include "engine/memory_budget.h"
 #include "engine/row_error_log.h"
 #include "engine/task_observer.h"
@@ -12,8 +13,8 @@
 
 namespace ferry::engine {
 
-// What the phases of one attempt at a task work with. Everything outlives the phases; what each thread may do with a
-// part is said there.
+// What the phases of one attempt at a task work with. Everything outlives the phases; what each thread may do
+// with a part is said there.
 struct TaskContext {
   const model::TaskDefinition& definition;
   const mapping::TableMapping& mapping;
@@ -25,6 +26,7 @@ struct TaskContext {
   base::Clock& clock;
   connector::ForeignObjects foreign_objects;
   std::int64_t load_threads = 1;
+  LobRule::OnTruncation on_lob_truncation = LobRule::OnTruncation::kWarn;
   MemoryBudget budget;
 };
 

@@ -185,6 +185,7 @@ TEST_F(TaskStateTest, NotedCountsAreDurableWithTheTablesNextObjectOrTheCheckpoin
       .through = ReportPlace{.change = {.commit = {std::string("\0b", 2), "b"}, .ordinal = 3}, .report = 1}};
   {
     auto state = open();
+    state->set_phase(TaskPhase::kChanges);
     state->note_row_counts(table, one);
     state->intend({.table = {"public", "other"},
                    .phase = ObjectPhase::kChanges,

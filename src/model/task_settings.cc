@@ -103,11 +103,11 @@ constexpr std::string_view kTopLevel = "";
 constexpr Setting kSettings[] = {
     // clang-format off
     {kTargetMetadata, "TargetSchema", Text{at<&S::target_metadata, &Metadata::target_schema>}, kStoredOnly, kFixed},
-    {kTargetMetadata, "SupportLobs", Flag{at<&S::target_metadata, &Metadata::support_lobs>}, kStoredOnly, kFixed},
+    {kTargetMetadata, "SupportLobs", Flag{at<&S::target_metadata, &Metadata::support_lobs>}, kImplemented, kFixed},
     {kTargetMetadata, "FullLobMode", Flag{at<&S::target_metadata, &Metadata::full_lob_mode>}, kStoredOnly, kFixed},
     {kTargetMetadata, "LobChunkSize", Integer{at<&S::target_metadata, &Metadata::lob_chunk_size_kb>, 0, kCountMax}, kStoredOnly},
-    {kTargetMetadata, "LimitedSizeLobMode", Flag{at<&S::target_metadata, &Metadata::limited_size_lob_mode>}, kStoredOnly, kFixed},
-    {kTargetMetadata, "LobMaxSize", Integer{at<&S::target_metadata, &Metadata::lob_max_size_kb>, 0, 102400}, kStoredOnly, kFixed},
+    {kTargetMetadata, "LimitedSizeLobMode", Flag{at<&S::target_metadata, &Metadata::limited_size_lob_mode>}, kImplemented, kFixed},
+    {kTargetMetadata, "LobMaxSize", Integer{at<&S::target_metadata, &Metadata::lob_max_size_kb>, 0, 102400}, kImplemented, kFixed},
     {kTargetMetadata, "InlineLobMaxSize", Integer{at<&S::target_metadata, &Metadata::inline_lob_max_size_kb>, 0, 102400}, kStoredOnly},
     {kTargetMetadata, "LoadMaxFileSize", Integer{at<&S::target_metadata, &Metadata::load_max_file_size_kb>, 0, 100000}, kStoredOnly},
     {kTargetMetadata, "ParallelLoadThreads", Integer{at<&S::target_metadata, &Metadata::parallel_load_threads>, 0, 200}, kStoredOnly},

@@ -136,7 +136,8 @@ TEST_P(TablesComeAndGo, ATableThatIsGoneBeforeItsCopyIsNoError) {
     auto dropping = bench_.database.begin();
     dropping->drop_table(kNew);
     dropping->commit();
-    ASSERT_TRUE(bench_.events.wait_until([&] { return bench_.events.seen().changes_started > 1 || run.ended(); }));
+    ASSERT_TRUE(
+        bench_.events.wait_until([&] { return bench_.events.seen().changes_started > 1 || run.ended(); }));
     bench_.write(3);
     until_equal(run, {kOrders});
     run.request_stop();
@@ -213,6 +214,36 @@ TEST_P(TablesComeAndGo, ATableMadeAnewFollowsTheOldOne) {
   EXPECT_THAT(phases_of(kOrders), testing::ElementsAre(TablePhase::kLoaded)) << "the old one is forgotten";
 }
 
+// What the old one had is not durable yet when the engine dies: the copy is not taken before it is.
+TEST_P(TablesComeAndGo, ATableMadeAnewWaitsForTheOldOnesChangesAfterADeath) {
+  bench_.definition.settings.named_paths.insert("ChangeProcessingDdlHandlingPolicy.HandleSourceTableDropped");
+  bench_.target_options.interval = std::chrono::hours(1);
+  bench_.target_options.object_rows_max = 1000;
+  bench_.make_tables(5);
+  {
+    TaskRun run(bench_);
+    until_it_follows(run);
+    bench_.faults.arm({.call = "apply.flush"});
+    insert(bench_, kOrders, 5000);
+    auto anew = bench_.database.begin();
+    anew->insert(kOrders, row(5001));
+    anew->drop_table(kOrders);
+    create(*anew, kOrders);
+    anew->insert(kOrders, row(1, "anew"));
+    anew->commit();
+    EXPECT_EQ(run.error(), ErrorKind::kInternal);
+  }
+  EXPECT_EQ(phases_of(kOrders).size(), 2U) << "it was noticed";
+  bench_.target_options.interval = std::chrono::milliseconds(20);
+  TaskRun run(bench_);
+  until_it_follows(run, 2);
+  insert(bench_, kItems, 6000);
+  until_equal(run, {kItems, kOrders});
+  run.request_stop();
+  run.error();  // kStopped, or nothing where the copy was known to be complete.
+  EXPECT_TRUE(bench_.equal(kOrders));
+}
+
 TEST_P(TablesComeAndGo, ARenamedTableGoesOnUnderItsNewName) {
   bench_.make_tables(5);
   TaskRun run(bench_);
@@ -248,7 +279,8 @@ TEST_P(TablesComeAndGo, TwoTablesThatChangePlacesAreFollowedAndNotLoadedAgain) {
   auto has = [&](const model::TableName& table, std::int32_t id) {
     return std::ranges::count(bench_.storage.rows(table), row(id)) == 1;
   };
-  ASSERT_TRUE(bench_.events.wait_until([&] { return (has(kOrders, 5000) && has(kItems, 5001)) || run.ended(); }));
+  ASSERT_TRUE(
+      bench_.events.wait_until([&] { return (has(kOrders, 5000) && has(kItems, 5001)) || run.ended(); }));
   run.request_stop();
   EXPECT_EQ(run.result().end, TaskEnd::kStopped);
   EXPECT_EQ(bench_.events.seen().loaded.size(), 3U);
@@ -289,7 +321,9 @@ TEST_P(TablesComeAndGo, ADroppedTableIsSaidToBe) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, TablesComeAndGo, testing::Values(TargetForm::kTables, TargetForm::kObjects),
-                         [](const auto& made) { return made.param == TargetForm::kTables ? "Tables" : "Objects"; });
+                         [](const auto& made) {
+                           return made.param == TargetForm::kTables ? "Tables" : "Objects";
+                         });
 
 // ---- deaths
 
@@ -316,7 +350,8 @@ TEST_P(TablesComeAndGoOverDeaths, TheFilesAreTheSame) {
       SCOPED_TRACE(fmt::format("death number {} {}", passage, fault == Fault::kFails ? "before" : "after"));
       EngineBench bench(GetParam().form);
       bench.definition.migration_type = GetParam().type;
-      bench.definition.settings.named_paths.insert("ChangeProcessingDdlHandlingPolicy.HandleSourceTableDropped");
+      bench.definition.settings.named_paths.insert(
+          "ChangeProcessingDdlHandlingPolicy.HandleSourceTableDropped");
       bench.target_options.object_rows_max = 3;
       bench.target_options.interval = std::chrono::milliseconds(20);
       bench.source_options.slices = 2;
@@ -324,8 +359,8 @@ TEST_P(TablesComeAndGoOverDeaths, TheFilesAreTheSame) {
       bool moved = false;
       for (int run_number = 1; run_number <= kRunsMax; ++run_number) {
         TaskRun run(bench);
-        ASSERT_TRUE(bench.events.wait_until(
-            [&] { return bench.events.seen().changes_started >= 1 || run.ended(); }));
+        ASSERT_TRUE(
+            bench.events.wait_until([&] { return bench.events.seen().changes_started >= 1 || run.ended(); }));
         if (!std::exchange(moved, true)) {
           auto before = bench.database.begin();
           before->insert(kItems, row(7000));
@@ -385,9 +420,9 @@ std::vector<Death> all_deaths() {
   std::vector<Death> deaths;
   for (TargetForm form : {TargetForm::kTables, TargetForm::kObjects}) {
     for (MigrationType type : {MigrationType::kCdc, MigrationType::kFullLoadAndCdc}) {
-      for (const char* call : {"capture.next", "capture.verify", "capture.start", "unload.begin", "slice.next",
-                               "load.write", "load.finish", "apply.recover", "apply.apply", "apply.tick", "apply.flush",
-                               "apply.write_object"}) {
+      for (const char* call : {"capture.next", "capture.verify", "capture.start", "unload.begin",
+                               "slice.next", "load.write", "load.finish", "apply.recover", "apply.apply",
+                               "apply.tick", "apply.flush", "apply.write_object"}) {
         deaths.push_back({form, type, call});
       }
     }

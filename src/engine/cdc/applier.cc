@@ -13,8 +13,29 @@ using model::Checkpoint;
 // A stored checkpoint costs a write to the disk, and where no object is open every transaction moves it.
 constexpr std::chrono::milliseconds kCheckpointInterval{100};
 
+// Its changes under the LOB rule.
+class RuledTransaction final : public model::Transaction {
+ public:
+  RuledTransaction(model::Transaction& transaction, LobRule& lobs, model::RowErrorSink& errors)
+      : transaction_(transaction), lobs_(lobs), errors_(errors) {}
+
+  const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }
+
+  bool next(model::Change& change) override {
+    if (!transaction_.next(change)) return false;
+    lobs_.apply(change, errors_);
+    return true;
+  }
+
+ private:
+  model::Transaction& transaction_;
+  LobRule& lobs_;
+  model::RowErrorSink& errors_;
+};
+
 bool is_beyond(const Checkpoint& checkpoint, const Checkpoint& other) {
-  return checkpoint.resume_position > other.resume_position || checkpoint.applied_through > other.applied_through;
+  return checkpoint.resume_position > other.resume_position ||
+         checkpoint.applied_through > other.applied_through;
 }
 
 }  // namespace
@@ -25,6 +46,7 @@ Applier::Applier(const TaskContext& context, connector::SourceCapture* capture)
       whole_rows_(context.target.capabilities().whole_rows),
       // A lookup is short, and what was captured is still applied when stop is requested.
       completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
+      lobs_(context.definition.settings, context.on_lob_truncation),
       stored_(*context.state.checkpoint()),
       apply_(context.target.apply(apply_request())) {
   context_.row_errors.store_each_report(context_.target.capabilities().atomic_checkpoint);
@@ -35,7 +57,10 @@ Applier::Applier(const TaskContext& context, connector::SourceCapture* capture)
 void Applier::apply(model::Transaction& transaction, model::RowErrorSink& errors) {
   // A table change outside any transaction moves nothing on.
   if (transaction.stamp().id != 0) accepted_ = checkpoint_at(transaction.stamp());
-  apply_->apply(whole_rows_ ? *completer_.complete(transaction) : transaction, accepted_, errors);
+  std::unique_ptr<model::Transaction> completed = whole_rows_ ? completer_.complete(transaction) : nullptr;
+  // Looked-up values are under the rule too.
+  RuledTransaction ruled(completed ? *completed : transaction, lobs_, errors);
+  apply_->apply(ruled, accepted_, errors);
   base::failpoint("after_transaction_applied");
 }
 
@@ -73,9 +98,11 @@ connector::ApplyRequest Applier::apply_request() const {
   auto asked = [&](std::string_view name, bool value) {
     return value && settings.named(std::string("ChangeProcessingDdlHandlingPolicy.") + std::string(name));
   };
-  return {.memory_bytes_max = context_.budget.apply,
-          .remove_on_truncate = asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
-          .remove_on_drop = asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
+  return {
+      .memory_bytes_max = context_.budget.apply,
+      .remove_on_truncate =
+          asked("HandleSourceTableTruncated", settings.ddl_handling.handle_source_table_truncated),
+      .remove_on_drop = asked("HandleSourceTableDropped", settings.ddl_handling.handle_source_table_dropped)};
 }
 
 // The target has more than the state knows: a run ended between its answer and the checkpoint.
@@ -92,9 +119,10 @@ void Applier::take_over(Checkpoint own) {
 }
 
 Checkpoint Applier::checkpoint_at(const model::TransactionStamp& stamp) const {
-  return {.identity = stored_.identity,
-          .resume_position = stamp.resume_position,
-          .applied_through = stamp.commit_position.empty() ? accepted_.applied_through : stamp.commit_position};
+  return {
+      .identity = stored_.identity,
+      .resume_position = stamp.resume_position,
+      .applied_through = stamp.commit_position.empty() ? accepted_.applied_through : stamp.commit_position};
 }
 
 }  // namespace ferry::engine

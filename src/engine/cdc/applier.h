@@ -14,12 +14,12 @@
 
 namespace ferry::engine {
 
-// TARGET_APPLY: hands transactions to the target, and is the only place where a checkpoint moves and where the source
-// is acknowledged. Used by one thread.
+// TARGET_APPLY: hands transactions to the target, and is the only place where a checkpoint moves and where
+// the source is acknowledged. Used by one thread.
 class Applier {
  public:
-  // Goes on from the state's checkpoint, or from the target's own where that wins. `capture` is acknowledged; null
-  // where no stream runs.
+  // Goes on from the state's checkpoint, or from the target's own where that wins. `capture` is acknowledged;
+  // null where no stream runs.
   Applier(const TaskContext& context, connector::SourceCapture* capture);
 
   // The next transaction in commit order, as the target is to see it.
@@ -50,6 +50,7 @@ class Applier {
   connector::SourceCapture* const capture_;
   const bool whole_rows_;
   RowCompleter completer_;
+  LobRule lobs_;
   model::Checkpoint stored_;
   model::Checkpoint accepted_;
   std::unique_ptr<connector::TargetApply> apply_;

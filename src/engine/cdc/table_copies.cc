@@ -16,12 +16,13 @@
 #include "engine/tables_manager.h"
 #include "model/batch_cells.h"
 
-// How rows that a table already has become changes. They are one transaction of inserts, with a commit position right
-// behind the last transaction that is durable: so they stand behind everything written before, in front of everything
-// that comes, and the stream's own positions stay as they are. That position is stored, with the mark of the snapshot,
-// before the first row is written, and the checkpoint that holds it says that all of them are durable. An attempt that
-// did not come so far is taken back by its position, and the next one has a later one and a mark of its own. Reading
-// the rows from the log instead is not possible: it may not go back far enough.
+// How rows that a table already has become changes. They are one transaction of inserts, with a commit
+// position right behind the last transaction that is durable: so they stand behind everything written before,
+// in front of everything that comes, and the stream's own positions stay as they are. That position is
+// stored, with the mark of the snapshot, before the first row is written, and the checkpoint that holds it
+// says that all of them are durable. An attempt that did not come so far is taken back by its position, and
+// the next one has a later one and a mark of its own. Reading the rows from the log instead is not possible:
+// it may not go back far enough.
 namespace ferry::engine {
 namespace {
 
@@ -42,7 +43,7 @@ class CopiedRows final : public model::Transaction {
       : context_(context),
         table_(table),
         unload_(unload),
-        version_(target_version(context, unload.table())),
+        version_(unload.table()),
         stamp_(std::move(stamp)),
         stop_(std::move(stop)) {}
 
@@ -177,8 +178,8 @@ class InsertCopier {
   StreamTotals& totals_;
 };
 
-// A table that follows another one under its name, and that was found between transactions: the changes of the other
-// one are behind the stream when it has come to where the log ends now.
+// A table that follows another one under its name, and that was found between transactions: the changes of
+// the other one are behind the stream when it has come to where the log ends now.
 void find_place(const TaskContext& context, connector::SourceCapture& capture, TableState& table,
                 std::stop_token stop) {
   std::vector<TableState> tables = context.state.tables();
@@ -203,7 +204,8 @@ void copy_tables(const TaskContext& context, connector::SourceCapture& capture, 
   run_full_load(context, stop);
   for (TableState& table : tables) {
     if (table.copy_as != CopyAs::kInserts) continue;
-    if (table.phase == TablePhase::kQueued && table.copy_after.empty()) find_place(context, capture, table, stop);
+    if (table.phase == TablePhase::kQueued && table.copy_after.empty())
+      find_place(context, capture, table, stop);
     if (context.state.checkpoint()->resume_position < table.copy_after) continue;
     InsertCopier copier(context, table, totals);
     try {

@@ -26,14 +26,16 @@ constexpr std::int64_t kBatchBytesMin = 256 << 10;
 // So many rows that per-batch work does not show, so few that a batch's columns stay in the cache.
 constexpr std::int64_t kBatchRowsMax = 16384;
 
-// The time until a transaction that the log has committed is seen by a new snapshot; seldom more than a moment.
+// The time until a transaction that the log has committed is seen by a new snapshot; seldom more than a
+// moment.
 constexpr std::chrono::milliseconds kSeenInterval{50};
 
 bool is_there(const TaskContext& context, const TableState& table, std::stop_token stop) {
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
   std::vector<connector::CatalogTable> listed = catalog->tables(stop);
   if (std::ranges::find(listed, table.source, &connector::CatalogTable::name) == listed.end()) return false;
-  return table.source_number == 0 || catalog->describe(table.source, stop)->source_table == table.source_number;
+  return table.source_number == 0 ||
+         catalog->describe(table.source, stop)->source_table == table.source_number;
 }
 
 // Loads one table under one load epoch.
@@ -103,14 +105,17 @@ class TableLoader {
                               .memory_bytes_max = context_.budget.load_slice,
                               .task_start_time = load_started_,
                               .rows_estimate = unload.rows_estimate()});
+    LobRule lobs(context_.definition.settings, context_.on_lob_truncation);
     std::int64_t rows = 0;
     while (std::optional<model::RecordBatch> batch = reader->next(stop)) {
       base::failpoint("during_table_load");
-      load->write(*batch, context_.row_errors.of_loads());
+      std::int64_t batch_rows = model::row_count(*batch);
+      load->write(lobs.load_batch(std::move(*batch), context_.row_errors.of_loads()),
+                  context_.row_errors.of_loads());
       if (context_.row_errors.is_suspended(table_.target)) {
         throw Error(ErrorKind::kTargetTable, context_.row_errors.suspension_reason(table_.target));
       }
-      rows += model::row_count(*batch);
+      rows += batch_rows;
       context_.observer.table_rows_loaded(table_.source, rows);
     }
     return load->finish();
@@ -126,12 +131,13 @@ class TableLoader {
 std::unique_ptr<connector::TableUnload> hold_for_copy(const TaskContext& context, const TableState& table,
                                                       std::stop_token stop) {
   bool with_cdc = model::has_cdc(context.definition.migration_type);
-  connector::UnloadRequest request{.table = table.source,
-                                   .range = std::nullopt,
-                                   .batch_bytes_max = std::max(kBatchBytesMin, context.budget.load_slice / kBatchShare),
-                                   .batch_rows_max = kBatchRowsMax,
-                                   .want_mark = with_cdc,
-                                   .lock_timeout = std::chrono::seconds(0)};
+  connector::UnloadRequest request{
+      .table = table.source,
+      .range = std::nullopt,
+      .batch_bytes_max = std::max(kBatchBytesMin, context.budget.load_slice / kBatchShare),
+      .batch_rows_max = kBatchRowsMax,
+      .want_mark = with_cdc,
+      .lock_timeout = std::chrono::seconds(0)};
   // A source may log a commit before its snapshots see it.
   std::vector<model::TransactionStamp> skipped = context.state.skipped_transactions(table);
   std::unique_ptr<connector::SourceUnload> source = context.source.unload();
@@ -140,7 +146,8 @@ std::unique_ptr<connector::TableUnload> hold_for_copy(const TaskContext& context
     try {
       unload = source->begin(request, stop);
     } catch (const Error& error) {
-      // A table that was selected at the start and cannot be loaded is an error; one that came and went is none.
+      // A table that was selected at the start and cannot be loaded is an error; one that came and went is
+      // none.
       bool came_later = context.state.phase() == TaskPhase::kChanges;
       if (error.kind() != ErrorKind::kSourceTable || !came_later || is_there(context, table, stop)) throw;
       return nullptr;
@@ -153,12 +160,14 @@ std::unique_ptr<connector::TableUnload> hold_for_copy(const TaskContext& context
     });
     if (sees_all) return unload;
     unload.reset();
-    if (!context.clock.wait(kSeenInterval, stop)) throw Error(ErrorKind::kStopped, "the copy was asked to stop");
+    if (!context.clock.wait(kSeenInterval, stop))
+      throw Error(ErrorKind::kStopped, "the copy was asked to stop");
   }
 }
 
 void forget_gone_table(const TaskContext& context, const TableState& table) {
-  base::log_info(base::kTablesManager, "table {} was gone before it was copied", model::to_string(table.source));
+  base::log_info(base::kTablesManager, "table {} was gone before it was copied",
+                 model::to_string(table.source));
   context.state.remove_table(table);
 }
 

@@ -1,0 +1,183 @@
+#include "engine/lob_rule.h"
+
+#include <arrow/api.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/error.h"
+
+namespace ferry::engine {
+namespace {
+
+using base::Error;
+using base::ErrorKind;
+using model::Cell;
+using model::CellState;
+using model::LogicalType;
+using model::RecordBatch;
+using model::TableVersion;
+using model::TableVersionPtr;
+
+constexpr std::int64_t kKilobyte = 1024;
+// DMS holds NCLOBs in UTF-16 and counts LobMaxSize in bytes of that.
+constexpr std::int64_t kNclobUnitBytes = 2;
+
+std::optional<std::int64_t> limit_of(const model::TaskSettings& settings) {
+  const model::TargetMetadata& lobs = settings.target_metadata;
+  bool named =
+      settings.named("TargetMetadata.LimitedSizeLobMode") || settings.named("TargetMetadata.LobMaxSize");
+  // Full LOB mode wins over limited: its values are whole.
+  if (!named || !lobs.limited_size_lob_mode || lobs.full_lob_mode || lobs.lob_max_size_kb == 0)
+    return std::nullopt;
+  return lobs.lob_max_size_kb * kKilobyte;
+}
+
+bool starts_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U; }
+
+// Bytes of the longest prefix of whole characters with at most `units` UTF-16 units.
+std::size_t prefix_of_units(std::string_view text, std::int64_t units) {
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!starts_character(text[at])) continue;
+    // Characters of four bytes take two units.
+    units -= static_cast<unsigned char>(text[at]) >= 0xF0U ? 2 : 1;
+    if (units < 0) return at;
+  }
+  return text.size();
+}
+
+std::size_t prefix_of_bytes(std::string_view text, std::size_t bytes) {
+  if (text.size() <= bytes) return text.size();
+  while (bytes > 0 && !starts_character(text[bytes])) --bytes;
+  return bytes;
+}
+
+arrow::Status cut_column(const arrow::BinaryArray& values, const LogicalType& type, const LobRule& rule,
+                         arrow::BaseBinaryBuilder<arrow::BinaryType>& builder, std::int64_t& cut) {
+  ARROW_RETURN_NOT_OK(builder.Reserve(values.length()));
+  for (std::int64_t row = 0; row < values.length(); ++row) {
+    if (values.IsNull(row)) {
+      ARROW_RETURN_NOT_OK(builder.AppendNull());
+      continue;
+    }
+    std::string_view value = values.GetView(row);
+    std::size_t kept = rule.kept_bytes(type, value);
+    if (kept < value.size()) ++cut;
+    ARROW_RETURN_NOT_OK(builder.Append(value.substr(0, kept)));
+  }
+  return arrow::Status::OK();
+}
+
+}  // namespace
+
+LobRule::LobRule(const model::TaskSettings& settings, OnTruncation on_truncation)
+    : leaves_out_(settings.named("TargetMetadata.SupportLobs") && !settings.target_metadata.support_lobs),
+      bytes_max_(limit_of(settings)),
+      on_truncation_(on_truncation) {}
+
+std::size_t LobRule::kept_bytes(const LogicalType& type, std::string_view value) const {
+  if (!bytes_max_ || !type.is_lob()) return value.size();
+  if (type.id == model::TypeId::kNclob) return prefix_of_units(value, *bytes_max_ / kNclobUnitBytes);
+  if (type.id == model::TypeId::kClob) return prefix_of_bytes(value, static_cast<std::size_t>(*bytes_max_));
+  return std::min(value.size(), static_cast<std::size_t>(*bytes_max_));
+}
+
+const LobRule::Table& LobRule::table_of(const TableVersionPtr& source) {
+  auto [found, is_new] = tables_.try_emplace(source);
+  Table& table = found->second;
+  if (!is_new) return table;
+  auto target = std::make_shared<TableVersion>(*source);
+  target->columns.clear();
+  target->key.clear();
+  std::vector<std::uint32_t> place(source->columns.size());
+  for (std::uint32_t column = 0; column < source->columns.size(); ++column) {
+    bool is_key = std::ranges::find(source->key, column) != source->key.end();
+    bool is_lob = source->columns[column].type.is_lob();
+    if (leaves_out_ && is_lob && !is_key) continue;
+    place[column] = static_cast<std::uint32_t>(target->columns.size());
+    // A key that is cut would name other rows.
+    if (bytes_max_ && is_lob && !is_key) table.cut.push_back(place[column]);
+    table.columns.push_back(column);
+    target->columns.push_back(source->columns[column]);
+  }
+  for (std::uint32_t column : source->key) target->key.push_back(place[column]);
+  table.target = table.columns.size() == source->columns.size() ? source : target;
+  return table;
+}
+
+TableVersionPtr LobRule::target_version(const TableVersionPtr& source) { return table_of(source).target; }
+
+void LobRule::report(const TableVersion& table, std::uint32_t column, model::RowErrorSink& errors) const {
+  std::string what = fmt::format("The value of column '{}' in table '{}' was truncated to length {}",
+                                 table.columns[column].name, model::to_string(table.name), *bytes_max_);
+  if (on_truncation_ == OnTruncation::kFail) {
+    throw Error(ErrorKind::kDataError,
+                {.message = what + ", and FailTasksOnLobTruncation is set",
+                 .remedy = "Raise LobMaxSize, or leave LimitedSizeLobMode and LobMaxSize out."});
+  }
+  errors.data_warning({.table = table.name, .column = table.columns[column].name, .what = std::move(what)});
+}
+
+RecordBatch LobRule::load_batch(RecordBatch batch, model::RowErrorSink& errors) {
+  const Table& table = table_of(batch.table);
+  if (table.target != batch.table) {
+    std::vector<int> columns(table.columns.begin(), table.columns.end());
+    batch.rows = batch.rows->SelectColumns(columns).ValueOrDie();
+    std::vector<model::OutOfDomain> kept;
+    for (model::OutOfDomain& value : batch.out_of_domain) {
+      auto at = std::ranges::lower_bound(table.columns, value.column);
+      if (at == table.columns.end() || *at != value.column) continue;
+      value.column = static_cast<std::uint32_t>(at - table.columns.begin());
+      kept.push_back(std::move(value));
+    }
+    batch.out_of_domain = std::move(kept);
+    batch.table = table.target;
+  }
+  for (std::uint32_t column : table.cut) {
+    const LogicalType& type = batch.table->columns[column].type;
+    auto index = static_cast<int>(column);
+    // Texts and bytes lie in memory alike; the type says which they are.
+    const auto& values = static_cast<const arrow::BinaryArray&>(*batch.rows->column(index));
+    std::int64_t cut = 0;
+    std::unique_ptr<arrow::BinaryBuilder> builder =
+        type.is_text() ? std::make_unique<arrow::StringBuilder>() : std::make_unique<arrow::BinaryBuilder>();
+    arrow::Status status = cut_column(values, type, *this, *builder, cut);
+    if (cut == 0) continue;
+    std::shared_ptr<arrow::Array> array;
+    if (status.ok()) status = builder->Finish(&array);
+    if (!status.ok()) throw Error(ErrorKind::kInternal, "LOB values cannot be cut: " + status.ToString());
+    batch.rows = batch.rows->SetColumn(index, batch.rows->schema()->field(index), array).ValueOrDie();
+    for (std::int64_t i = 0; i < cut; ++i) report(*batch.table, column, errors);
+  }
+  return batch;
+}
+
+std::span<const Cell> LobRule::image(const Table& table, std::span<const Cell> cells,
+                                     std::vector<Cell>& storage, model::RowErrorSink& errors) const {
+  if (cells.empty()) return cells;
+  storage.clear();
+  for (std::uint32_t column : table.columns) storage.push_back(cells[column]);
+  for (std::uint32_t column : table.cut) {
+    Cell& cell = storage[column];
+    if (cell.state != CellState::kValue) continue;
+    std::size_t kept = kept_bytes(table.target->columns[column].type, cell.bytes);
+    if (kept == cell.bytes.size()) continue;
+    cell.bytes = cell.bytes.substr(0, kept);
+    report(*table.target, column, errors);
+  }
+  return storage;
+}
+
+void LobRule::apply(model::Change& change, model::RowErrorSink& errors) {
+  if (change.table == nullptr || (!leaves_out_ && !bytes_max_)) return;
+  const Table& table = table_of(*change.table);
+  bool changes_nothing = table.target == *change.table && table.cut.empty();
+  if (changes_nothing) return;
+  change.table = &table.target;
+  change.before = image(table, change.before, before_, errors);
+  change.after = image(table, change.after, after_, errors);
+}
+
+}  // namespace ferry::engine

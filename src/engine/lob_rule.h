@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "model/change_batch.h"
+#include "model/record_batch.h"
+#include "model/row_error.h"
+#include "model/task_settings.h"
+
+namespace ferry::engine {
+
+// What the task's LOB settings make of CLOB, NCLOB and BLOB columns (AWS DMS user guide, "Setting LOB support
+// for source databases"), for loads and changes alike. Values are carried whole, unless the user's own
+// document names LimitedSizeLobMode or LobMaxSize: then longer ones are cut, and each is a data warning.
+// SupportLobs=false leaves LOB columns out; one that is part of the table's key stays whole. Used by one
+// thread.
+class LobRule {
+ public:
+  enum class OnTruncation : std::uint8_t { kWarn, kFail };
+
+  LobRule(const model::TaskSettings& settings, OnTruncation on_truncation);
+
+  // The table without the columns that are left out; the same one where there are none.
+  model::TableVersionPtr target_version(const model::TableVersionPtr& source);
+
+  // The batch as the target is to see it. Throws Error(kDataError) where truncation is to fail the task, as
+  // apply().
+  model::RecordBatch load_batch(model::RecordBatch batch, model::RowErrorSink& errors);
+
+  // Makes the change one of the target version. What it points to is valid until the next call.
+  void apply(model::Change& change, model::RowErrorSink& errors);
+
+  // How many bytes of a value stay.
+  std::size_t kept_bytes(const model::LogicalType& type, std::string_view value) const;
+
+ private:
+  struct Table {
+    model::TableVersionPtr target;
+    std::vector<std::uint32_t> columns;  // Of the source, those of the target in order.
+    std::vector<std::uint32_t> cut;      // Of the target, those whose values may be cut.
+  };
+  const Table& table_of(const model::TableVersionPtr& source);
+  std::span<const model::Cell> image(const Table& table, std::span<const model::Cell> cells,
+                                     std::vector<model::Cell>& storage, model::RowErrorSink& errors) const;
+  void report(const model::TableVersion& table, std::uint32_t column, model::RowErrorSink& errors) const;
+
+  const bool leaves_out_;
+  const std::optional<std::int64_t> bytes_max_;
+  const OnTruncation on_truncation_;
+  std::map<model::TableVersionPtr, Table> tables_;  // By source version.
+  std::vector<model::Cell> before_;
+  std::vector<model::Cell> after_;
+};
+
+}  // namespace ferry::engine
