@@ -194,6 +194,9 @@ class SourceLookup {
     model::TableVersionPtr table;
     std::vector<std::uint32_t> columns;
     std::vector<model::Cell> key;
+    // The committed transaction whose change is completed: find() sees what it wrote, also where the log tells of a
+    // commit before the source shows it. 0 = none.
+    std::uint64_t transaction = 0;
   };
   virtual std::optional<std::vector<model::Cell>> find(const Wanted& wanted, std::stop_token stop) = 0;
 };

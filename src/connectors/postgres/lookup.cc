@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "base/error.h"
 
@@ -14,6 +16,8 @@ using base::ErrorKind;
 using model::Cell;
 using model::CellState;
 
+constexpr std::chrono::milliseconds kVisiblePoll{2};
+
 }  // namespace
 
 void PostgresLookup::connect(std::stop_token stop) {
@@ -22,6 +26,30 @@ void PostgresLookup::connect(std::stop_token stop) {
   // First the scale of stored money, then the one form in which text shows it.
   money_digits_ = money_digits(*connection_, stop);
   connection_->run("SET lc_monetary = 'C'", "prepare the session", stop);
+}
+
+// A transaction is in the log, and decoded, before other sessions see it. Until then a lookup would find no
+// row under a key that it wrote, and old values elsewhere. Its lock on its own number is let go last.
+void PostgresLookup::wait_until_visible(std::uint64_t transaction, std::stop_token stop) {
+  if (transaction == visible_) return;
+  const Statement still_open{.sql =
+                                 "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND "
+                                 "granted AND transactionid = $1)",
+                             .doing = "wait for a transaction to be visible",
+                             .parameters = {std::to_string(transaction)}};
+  auto deadline = std::chrono::steady_clock::now() + settings_.execute_timeout;
+  while (transaction != 0 && connection_->run(still_open, stop).boolean(0, 0)) {
+    if (std::chrono::steady_clock::now() >= deadline) {
+      throw Error(
+          ErrorKind::kSourceConnectionLost,
+          Error::Parts{
+              .message = fmt::format("transaction {} is in the log, but was not visible within {} s",
+                                     transaction, settings_.execute_timeout.count()),
+              .remedy = "Look whether its commit waits for a synchronous standby, or raise ExecuteTimeout."});
+    }
+    std::this_thread::sleep_for(kVisiblePoll);
+  }
+  visible_ = transaction;
 }
 
 // The table may have changed since `wanted.table`: columns are read as they are now, and what no longer fits
@@ -59,6 +87,7 @@ void PostgresLookup::prepare(const Wanted& wanted, std::stop_token stop) {
 std::optional<std::vector<Cell>> PostgresLookup::find(const Wanted& wanted, std::stop_token stop) {
   if (wanted.key.empty()) return std::nullopt;
   connect(stop);
+  wait_until_visible(wanted.transaction, stop);
   prepare(wanted, stop);
 
   Parameters key;

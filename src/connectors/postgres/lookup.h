@@ -26,11 +26,13 @@ class PostgresLookup final : public connector::SourceLookup {
   };
 
   void connect(std::stop_token stop);
+  void wait_until_visible(std::uint64_t transaction, std::stop_token stop);
   void prepare(const Wanted& wanted, std::stop_token stop);
 
   Settings settings_;
   std::optional<Connection> connection_;
   std::int16_t money_digits_ = 2;
+  std::uint64_t visible_ = 0;  // The last transaction that was waited for.
 
   // The query for the last wanted table and columns: lookups come in runs.
   model::TableVersionPtr table_;

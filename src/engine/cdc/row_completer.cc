@@ -15,7 +15,9 @@ using model::Change;
 class RowCompleter::CompletedTransaction final : public model::Transaction {
  public:
   CompletedTransaction(RowCompleter& completer, model::Transaction& transaction)
-      : completer_(completer), transaction_(transaction) {}
+      : completer_(completer), transaction_(transaction) {
+    completer_.transaction_ = transaction_.stamp().id;
+  }
 
   const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }
 
@@ -85,7 +87,8 @@ void RowCompleter::look_up(const Change& change, const std::vector<std::uint32_t
   std::vector<Cell> key;
   for (std::uint32_t column : table->key) key.push_back(after[column]);
   try {
-    auto cells = lookup_->find({.table = table, .columns = columns, .key = std::move(key)}, stop_);
+    auto cells = lookup_->find({.table = table, .columns = columns, .key = std::move(key), .transaction = transaction_},
+                               stop_);
     if (!cells) return;
     for (std::size_t i = 0; i < columns.size(); ++i) found[i] = {(*cells)[i].state, std::string((*cells)[i].bytes)};
   } catch (const base::Error& error) {

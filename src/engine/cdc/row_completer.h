@@ -35,6 +35,7 @@ class RowCompleter {
   std::unique_ptr<connector::SourceLookup> lookup_;
   LookedUpValues& values_;
   std::stop_token stop_;
+  std::uint64_t transaction_ = 0;  // The number of the one that is being completed.
 };
 
 }  // namespace ferry::engine
