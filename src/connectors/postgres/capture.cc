@@ -32,6 +32,7 @@ using std::chrono::milliseconds;
 constexpr std::string_view kNotePublications = "postgres.publications_created";
 constexpr std::string_view kNoteReader = "postgres.walsender";
 constexpr std::string_view kNotePlugin = "postgres.plugin";
+constexpr std::string_view kNoteWhole = "postgres.whole_transactions";
 
 constexpr milliseconds kStatusIntervalMax{10'000};
 constexpr milliseconds kHeartbeatInterval{1'000};
@@ -348,17 +349,17 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
   received_ = lsn_of(from);
   acknowledged_ = number_of(received_);
   writer_.start(received_);
-  DecoderContext context{
-      .settings = settings_,
-      .writer = writer_,
-      .control = [this](std::stop_token token) -> Connection& { return control(token); },
-      .shapes = ddl_shapes_,
-      .wants = [this](const model::TableName& table) { return wants(table); },
-      .take_message = [this](const LoggedMessage& logged, ChangeBatch& changes,
-                             std::stop_token token) { take_ddl(logged, changes, token); },
-      .settle = [this](std::uint32_t xid, ChangeBatch& changes,
-                       std::stop_token token) { settle_ddl(xid, changes, token); },
-      .forget = [this](std::uint32_t xid, std::uint32_t subxid) { forget_ddl(xid, subxid); }};
+  start_ddl(stop);
+  // In a piece, a message does not say its subtransaction, so that nobody knows whether it was rolled back.
+  in_pieces_ = plugin_ == kPgoutput && ddl_key_.empty() && !notes_.get(kNoteWhole);
+  DecoderContext context{.settings = settings_,
+                         .writer = writer_,
+                         .control = [this](std::stop_token token) -> Connection& { return control(token); },
+                         .shapes = ddl_shapes_,
+                         .in_pieces = in_pieces_,
+                         .wants = [this](const model::TableName& table) { return wants(table); },
+                         .take_message = [this](const LoggedMessage& logged, ChangeBatch& changes,
+                                                std::stop_token token) { take_ddl(logged, changes, token); }};
   decoder_ = plugin_ == kTestDecoding ? make_test_decoding_decoder(std::move(context))
                                       : make_pgoutput_decoder(std::move(context), publications_);
   release_slot(control(stop), slot_name_, own_reader(), stop);
@@ -381,7 +382,6 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
        .doing = fmt::format("read the replication slot {}", slot_name_)},
       stop);
   published_at_ = new_tables_.start(received_);
-  start_ddl(stop);
   auto now = Clock::now();
   status_due_ = now;
   watch_due_ = now;
@@ -397,7 +397,7 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
   if (heartbeat_ && heartbeat_->due()) heartbeat_->beat(control(stop), stop);
   while (batch.bytes() < bytes_max) {
     std::string_view message;
-    CopyRead read = stream_->read_copy(message, milliseconds(0), batch.empty() ? stop : std::stop_token());
+    CopyRead read = read_stream(message, milliseconds(0), batch.empty() ? stop : std::stop_token());
     if (read == CopyRead::kNothing) {
       // A pause is the time to say what has been made durable: the server keeps less log.
       send_status(/*even_if_not_due=*/acknowledged_.load() > reported_);
@@ -409,7 +409,7 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
       }
       if (!batch.empty() || now >= deadline) return;
       auto left = std::chrono::ceil<milliseconds>(deadline - now);
-      read = stream_->read_copy(message, std::min(left, kWaitStep), stop);
+      read = read_stream(message, std::min(left, kWaitStep), stop);
     }
     if (read == CopyRead::kNothing) continue;
     if (read == CopyRead::kEnd) {
@@ -448,6 +448,25 @@ void PostgresCapture::send_status(bool even_if_not_due) {
   base::append_big_endian(status, server_micros_now());
   status.push_back(0);  // No reply asked for.
   stream_->write_copy(status);
+}
+
+// Servers of every version fail to decode, piece by piece, some transactions that altered a table in a
+// subtransaction and rolled that back ("could not map filenode … to relation OID"). Read whole, once they
+// have committed, the same transactions decode.
+CopyRead PostgresCapture::read_stream(std::string_view& message, milliseconds wait, std::stop_token stop) {
+  try {
+    return stream_->read_copy(message, wait, stop);
+  } catch (const Error& error) {
+    if (!in_pieces_ || error.vendor_code() != sqlstate::kInternalError) throw;
+    notes_.set(kNoteWhole, "yes");
+    throw Error(
+        ErrorKind::kSourceConnectionLost,
+        {.message = fmt::format("{}; from now on transactions are read when they have committed, which "
+                                "this server may decode",
+                                error.message()),
+         .remedy = error.remedy(),
+         .vendor_code = error.vendor_code()});
+  }
 }
 
 void PostgresCapture::take_message(std::string_view message, ChangeBatch& batch, std::stop_token stop) {

@@ -75,6 +75,8 @@ class PostgresCapture final : public connector::SourceCapture {
   Lsn prepare_own_slot(const connector::CaptureScope& scope, std::stop_token stop);
   std::optional<SlotReader> own_reader() const;
 
+  // What comes next from the stream; throws what tells to start anew where the server fails over a piece.
+  CopyRead read_stream(std::string_view& message, std::chrono::milliseconds wait, std::stop_token stop);
   void take_message(std::string_view message, model::ChangeBatch& batch, std::stop_token stop);
   void take_keepalive(std::string_view message);
   void send_status(bool even_if_not_due);
@@ -87,27 +89,13 @@ class PostgresCapture final : public connector::SourceCapture {
   void take_listed(const PublishedTable& table, bool is_new, model::ChangeBatch& batch, std::stop_token stop);
 
   // DDL by messages of the event trigger, and the heartbeat: capture_ddl.cc.
-  //
-  // What a message does besides being yielded.
-  struct DdlEffect {
-    std::uint32_t subtransaction = 0;
-    Lsn lsn{};
-    std::uint32_t oid = 0;
-    model::TableName name;
-    bool is_drop = false;
-  };
   void prepare_ddl_artifacts(std::stop_token stop);
   void start_ddl(std::stop_token stop);
   std::vector<std::string> created_for_ddl() const;
   std::vector<std::string> clean_ddl(std::stop_token stop);
   void take_ddl(const LoggedMessage& logged, model::ChangeBatch& batch, std::stop_token stop);
-  void add_shape(const LoggedMessage& logged, const DdlTable& table, model::ChangeBatch& batch,
-                 std::stop_token stop);
-  void add_drop(const LoggedMessage& logged, const DdlDrop& drop, model::ChangeBatch& batch);
-  // The effects of what came in pieces wait for the commit.
-  void settle_ddl(std::uint32_t xid, model::ChangeBatch& batch, std::stop_token stop);
-  void forget_ddl(std::uint32_t xid, std::uint32_t subxid);
-  void take_effect(const DdlEffect& effect, model::ChangeBatch& batch, std::stop_token stop);
+  void take_shape(const DdlTable& table, model::ChangeBatch& batch, std::stop_token stop);
+  void take_drop(const DdlDrop& drop, model::ChangeBatch& batch);
   // A message from before the table was published; its copy has what it says.
   bool is_in_copy(std::uint32_t oid, Lsn lsn) const;
   bool wants(const model::TableName& name) const;
@@ -133,7 +121,8 @@ class PostgresCapture final : public connector::SourceCapture {
   std::optional<Connection> stream_;
   ChangeWriter writer_;
   std::unique_ptr<ChangeDecoder> decoder_;
-  Lsn received_{};  // How far the server has told us of its log.
+  bool in_pieces_ = false;  // Transactions in progress are asked for.
+  Lsn received_{};          // How far the server has told us of its log.
   Clock::time_point heartbeat_due_;
   Clock::time_point status_due_;
   std::chrono::milliseconds status_interval_{10'000};
@@ -156,8 +145,6 @@ class PostgresCapture final : public connector::SourceCapture {
   // From start() on.
   std::string ddl_key_;  // Empty: no message about DDL is believed.
   DdlShapes ddl_shapes_;
-  std::map<std::uint32_t, std::vector<DdlEffect>> ddl_effects_;  // Of transactions in pieces.
-  std::size_t ddl_effects_held_ = 0;
   std::optional<SourceHeartbeat> heartbeat_;
 };
 

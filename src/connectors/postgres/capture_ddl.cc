@@ -21,8 +21,6 @@ constexpr std::string_view kNoteArtifacts = "postgres.ddl_artifacts";
 constexpr std::string_view kNoteHeartbeat = "postgres.heartbeat";
 // The first server whose pgoutput sends messages.
 constexpr int kMessagesMajor = 14;
-// Of all transactions that are read in pieces; some hundred bytes each.
-constexpr std::size_t kEffectsMax = 100'000;
 
 }  // namespace
 
@@ -81,51 +79,41 @@ std::vector<std::string> PostgresCapture::clean_ddl(std::stop_token stop) {
   return removed;
 }
 
-// In a transaction that is read in pieces a message is yielded in its place, as part of its subtransaction,
-// which takes it away when it is rolled back. All else waits for the commit: the catalog does not show it
-// before, and a rollback must leave no trace.
 void PostgresCapture::take_ddl(const LoggedMessage& logged, ChangeBatch& batch, std::stop_token stop) {
   if (!logged.transactional || logged.prefix != kDdlMessagePrefix) return;
   auto message = parse_ddl_message(logged.content, ddl_key_);
   if (!message) return;
-  DdlEffect effect{.subtransaction = logged.subtransaction, .lsn = logged.lsn};
-  if (const auto* drop = std::get_if<DdlDrop>(&*message)) {
-    add_drop(logged, *drop, batch);
-    effect.oid = drop->oid;
-    effect.name = drop->name;
-    effect.is_drop = true;
-  } else {
-    const auto& table = std::get<DdlTable>(*message);
-    if (is_in_copy(table.oid, logged.lsn)) return;
-    add_shape(logged, table, batch, stop);
-    effect.oid = table.oid;
-    effect.name = table.name;
-  }
-  if (logged.piece_of == 0) return take_effect(effect, batch, stop);
-  // What is not held is found by the watch, later.
-  if (ddl_effects_held_ == kEffectsMax) return;
-  ++ddl_effects_held_;
-  ddl_effects_[logged.piece_of].push_back(std::move(effect));
+  if (const auto* drop = std::get_if<DdlDrop>(&*message)) return take_drop(*drop, batch);
+  const auto& table = std::get<DdlTable>(*message);
+  if (!is_in_copy(table.oid, logged.lsn)) take_shape(table, batch, stop);
 }
 
-void PostgresCapture::add_shape(const LoggedMessage& logged, const DdlTable& table, ChangeBatch& batch,
-                                std::stop_token stop) {
+void PostgresCapture::take_shape(const DdlTable& table, ChangeBatch& batch, std::stop_token stop) {
   auto listed = listed_.find(table.oid);
-  bool is_published = listed != listed_.end() && plugin_ == kPgoutput;
-  bool is_wanted = listed != listed_.end() && (wants(listed->second) || wants(table.name));
-  bool in_stream =
-      writer_.last_shape(table.oid) || known_tables_.contains(table.oid) || is_published || is_wanted;
-  // One that is new, or gone by now: its rows may come all the same.
-  if (!in_stream && !wants(table.name)) return;
-  model::TableVersionPtr version =
-      ddl_shapes_.take(table, logged.piece_of, logged.subtransaction, control(stop), stop);
-  if (in_stream) writer_.add_table_change(ChangeKind::kSchemaChange, logged.subtransaction, version, batch);
+  bool is_listed = listed != listed_.end();
+  bool in_stream = writer_.last_shape(table.oid) || known_tables_.contains(table.oid) ||
+                   (is_listed && (plugin_ == kPgoutput || wants(listed->second) || wants(table.name)));
+  // Of one that is new, or gone by now, rows may come all the same.
+  if (in_stream || wants(table.name)) {
+    model::TableVersionPtr version = ddl_shapes_.take(table, control(stop), stop);
+    if (in_stream) writer_.add_table_change(ChangeKind::kSchemaChange, 0, version, batch);
+  }
+  if (is_listed) {
+    listed->second = table.name;
+    return;
+  }
+  const PublicationNames& names = plugin_ == kPgoutput ? publications_ : PublicationNames();
+  if (auto found = find_published(control(stop), names, table.oid, stop)) {
+    bool is_new = plugin_ != kPgoutput || found->in == PublishedTable::In::kNeither;
+    take_listed(*found, is_new, batch, stop);
+  }
 }
 
-void PostgresCapture::add_drop(const LoggedMessage& logged, const DdlDrop& drop, ChangeBatch& batch) {
+void PostgresCapture::take_drop(const DdlDrop& drop, ChangeBatch& batch) {
   model::TableVersionPtr table = writer_.last_shape(drop.oid);
-  bool is_seen = std::ranges::any_of(
-      dropped_, [&](const Dropped& seen) { return seen.table->source_table == drop.oid; });
+  // The watch may have seen it before the stream came here.
+  bool is_seen =
+      std::erase_if(dropped_, [&](const Dropped& seen) { return seen.table->source_table == drop.oid; }) > 0;
   if (!table && !listed_.contains(drop.oid) && !wants(drop.name) && !is_seen) return;
   if (!table) {
     auto version = std::make_shared<model::TableVersion>();
@@ -133,46 +121,10 @@ void PostgresCapture::add_drop(const LoggedMessage& logged, const DdlDrop& drop,
     version->source_table = drop.oid;
     table = std::move(version);
   }
-  writer_.add_table_change(ChangeKind::kDrop, logged.subtransaction, table, batch);
-}
-
-void PostgresCapture::settle_ddl(std::uint32_t xid, ChangeBatch& batch, std::stop_token stop) {
-  ddl_shapes_.commit(xid);
-  auto effects = ddl_effects_.extract(xid);
-  if (effects.empty()) return;
-  ddl_effects_held_ -= effects.mapped().size();
-  for (const DdlEffect& effect : effects.mapped()) take_effect(effect, batch, stop);
-}
-
-void PostgresCapture::forget_ddl(std::uint32_t xid, std::uint32_t subxid) {
-  ddl_shapes_.roll_back(xid, subxid);
-  auto effects = ddl_effects_.find(xid);
-  if (effects == ddl_effects_.end()) return;
-  ddl_effects_held_ -= std::erase_if(effects->second, [&](const DdlEffect& effect) {
-    return subxid == xid || effect.subtransaction == subxid;
-  });
-  if (effects->second.empty()) ddl_effects_.erase(effects);
-}
-
-void PostgresCapture::take_effect(const DdlEffect& effect, ChangeBatch& batch, std::stop_token stop) {
-  if (effect.is_drop) {
-    // The watch may have seen it before the stream came here.
-    std::erase_if(dropped_, [&](const Dropped& seen) { return seen.table->source_table == effect.oid; });
-    listed_.erase(effect.oid);
-    published_at_.erase(effect.oid);
-    ddl_shapes_.forget(effect.oid);
-    return;
-  }
-  if (is_in_copy(effect.oid, effect.lsn)) return;
-  if (auto listed = listed_.find(effect.oid); listed != listed_.end()) {
-    listed->second = effect.name;
-    return;
-  }
-  const PublicationNames& names = plugin_ == kPgoutput ? publications_ : PublicationNames();
-  if (auto found = find_published(control(stop), names, effect.oid, stop)) {
-    bool is_new = plugin_ != kPgoutput || found->in == PublishedTable::In::kNeither;
-    take_listed(*found, is_new, batch, stop);
-  }
+  writer_.add_table_change(ChangeKind::kDrop, 0, table, batch);
+  listed_.erase(drop.oid);
+  published_at_.erase(drop.oid);
+  ddl_shapes_.forget(drop.oid);
 }
 
 bool PostgresCapture::is_in_copy(std::uint32_t oid, Lsn lsn) const {

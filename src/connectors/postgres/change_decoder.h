@@ -13,12 +13,10 @@
 
 namespace ferry::postgres {
 
-// A message of pg_logical_emit_message().
+// A message of pg_logical_emit_message() in a transaction that comes whole.
 struct LoggedMessage {
   bool transactional = false;
   Lsn lsn{};
-  std::uint32_t piece_of = 0;        // The transaction in progress that it came with; 0 where all come whole.
-  std::uint32_t subtransaction = 0;  // Of that; 0 = itself.
   std::string_view prefix;
   std::string_view content;
 };
@@ -29,14 +27,12 @@ struct DecoderContext {
   ChangeWriter& writer;
   Control control;
   const DdlShapes& shapes;
+  // Whether transactions in progress may come in pieces, where the plugin and the server can.
+  bool in_pieces = true;
   // Whether changes of a table that nobody chose at the source belong to the task.
   std::function<bool(const model::TableName&)> wants;
-  // Called with each message, in the log's order.
+  // Called with each of them, in the log's order.
   std::function<void(const LoggedMessage&, model::ChangeBatch&, std::stop_token)> take_message;
-  // A transaction that came in pieces is about to commit, and is the writer's current one; or is void, or its
-  // subtransaction where the two differ.
-  std::function<void(std::uint32_t xid, model::ChangeBatch&, std::stop_token)> settle;
-  std::function<void(std::uint32_t xid, std::uint32_t subxid)> forget;
 };
 
 // One output plugin's messages → changes. A stream has one from its start on; used by one thread.

@@ -10,9 +10,6 @@ namespace {
 using model::RowIdentity;
 using model::TableVersion;
 
-// Of one transaction; each may be some hundred bytes for each column.
-constexpr std::size_t kStreamedMax = 1'000;
-
 struct ColumnType {
   model::LogicalType type;
   std::string declared;
@@ -50,9 +47,7 @@ void set_identity(const DdlTable& table, TableVersion& version) {
 
 }  // namespace
 
-model::TableVersionPtr DdlShapes::take(const DdlTable& table, std::uint32_t streamed_by,
-                                       std::uint32_t subtransaction, Connection& connection,
-                                       std::stop_token stop) {
+model::TableVersionPtr DdlShapes::take(const DdlTable& table, Connection& connection, std::stop_token stop) {
   auto version = std::make_shared<TableVersion>();
   version->name = table.name;
   version->source_table = table.oid;
@@ -76,26 +71,12 @@ model::TableVersionPtr DdlShapes::take(const DdlTable& table, std::uint32_t stre
   }
   set_identity(table, *version);
   described.version = version;
-  if (streamed_by == 0) {
-    shapes_.insert_or_assign(table.oid, std::move(described));
-    ++changes_;
-    return version;
-  }
-  std::vector<Told>& told = streamed_[streamed_by];
-  // Without them the catalog is asked, and it is right in most cases.
-  if (told.size() < kStreamedMax) {
-    told.push_back({.subtransaction = subtransaction, .table = std::move(described)});
-  }
+  shapes_.insert_or_assign(table.oid, std::move(described));
+  ++changes_;
   return version;
 }
 
-const DescribedTable* DdlShapes::find(std::uint32_t oid, std::uint32_t streamed_by) const {
-  if (auto streamed = streamed_.find(streamed_by); streamed != streamed_.end()) {
-    const std::vector<Told>& told = streamed->second;
-    auto last = std::ranges::find(told.rbegin(), told.rend(), oid,
-                                  [](const Told& each) { return each.table.version->source_table; });
-    if (last != told.rend()) return &last->table;
-  }
+const DescribedTable* DdlShapes::find(std::uint32_t oid) const {
   auto found = shapes_.find(oid);
   return found == shapes_.end() ? nullptr : &found->second;
 }
@@ -108,26 +89,6 @@ const DescribedTable* DdlShapes::find(const model::TableName& name) const {
 
 void DdlShapes::forget(std::uint32_t oid) {
   if (shapes_.erase(oid) > 0) ++changes_;
-}
-
-void DdlShapes::commit(std::uint32_t streamed_by) {
-  auto streamed = streamed_.extract(streamed_by);
-  if (streamed.empty()) return;
-  ++changes_;
-  for (Told& told : streamed.mapped()) {
-    auto oid = static_cast<std::uint32_t>(told.table.version->source_table);
-    shapes_.insert_or_assign(oid, std::move(told.table));
-  }
-}
-
-void DdlShapes::roll_back(std::uint32_t streamed_by, std::uint32_t subxid) {
-  auto streamed = streamed_.find(streamed_by);
-  if (streamed == streamed_.end()) return;
-  if (subxid == streamed_by) {
-    streamed_.erase(streamed);
-    return;
-  }
-  std::erase_if(streamed->second, [&](const Told& told) { return told.subtransaction == subxid; });
 }
 
 }  // namespace ferry::postgres

@@ -16,7 +16,8 @@ using model::ChangeKind;
 
 // PostgreSQL counts microseconds from 2000-01-01.
 constexpr std::int64_t kServerEpochMicros = 946'684'800'000'000;
-constexpr int kFirstMajorWithStreaming = 14;
+// The first that sends messages, and transactions in pieces.
+constexpr int kFirstMajorWithBoth = 14;
 
 CommitRecord record_of(const pgoutput::Commit& commit) {
   return {
@@ -33,11 +34,10 @@ class PgoutputDecoder final : public ChangeDecoder {
         relations_(context_.settings, context_.control, context_.shapes) {}
 
   std::string options(int server_major) const override {
-    bool streaming = server_major >= kFirstMajorWithStreaming;
     std::string names = fmt::format("publication_names '{},{}'", quote_identifier(publications_.full),
                                     quote_identifier(publications_.inserts));
-    // Servers before 14 send no messages either.
-    if (!streaming) return "proto_version '1', " + names;
+    if (server_major < kFirstMajorWithBoth) return "proto_version '1', " + names;
+    if (!context_.in_pieces) return "proto_version '1', messages 'true', " + names;
     return "proto_version '2', streaming 'on', messages 'true', " + names;
   }
 
@@ -55,14 +55,10 @@ class PgoutputDecoder final : public ChangeDecoder {
   void take_event(const pgoutput::Ignored&, ChangeBatch&, std::stop_token) {}
 
   void take_event(const pgoutput::Message& message, ChangeBatch& batch, std::stop_token stop) {
-    if (!message.transactional) return;
-    context_.take_message({.transactional = true,
-                           .lsn = message.lsn,
-                           .piece_of = piece_of(),
-                           .subtransaction = decoder_.streamed_xid(),
-                           .prefix = message.prefix,
-                           .content = message.content},
-                          batch, stop);
+    if (!message.transactional || in_piece_) return;
+    context_.take_message(
+        {.transactional = true, .lsn = message.lsn, .prefix = message.prefix, .content = message.content},
+        batch, stop);
   }
 
   void take_event(const pgoutput::Begin& begin, ChangeBatch&, std::stop_token) {
@@ -81,15 +77,11 @@ class PgoutputDecoder final : public ChangeDecoder {
     in_piece_ = false;
   }
   void take_event(const pgoutput::StreamCommit& end, ChangeBatch& batch, std::stop_token stop) {
-    context_.writer.open_piece(end.xid);
-    context_.settle(end.xid, batch, stop);
-    context_.writer.close_piece();
     context_.writer.commit(end.xid, record_of(end.commit), batch);
     relations_.commit(end.xid, stop);
   }
   void take_event(const pgoutput::StreamAbort& abort, ChangeBatch& batch, std::stop_token) {
     context_.writer.roll_back(abort.xid, abort.subxid, batch);
-    context_.forget(abort.xid, abort.subxid);
     relations_.roll_back(abort.xid);
   }
 

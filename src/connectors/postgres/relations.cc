@@ -172,10 +172,10 @@ const Relations::Described* Relations::current(std::uint32_t oid, std::uint32_t 
 }
 
 StreamTablePtr Relations::describe(const Relation& relation, const StreamTablePtr& known,
-                                   std::uint32_t streamed_by, std::stop_token stop) const {
+                                   std::stop_token stop) const {
   Connection& connection = control_(stop);
   std::optional<DescribedTable> now;
-  if (const DescribedTable* told = shapes_.find(relation.oid, streamed_by)) now = *told;
+  if (const DescribedTable* told = shapes_.find(relation.oid)) now = *told;
   if (!now || !match(*now, relation)) now = describe_table(connection, settings_, relation.oid, stop);
   return make_stream_table(relation, now, known, settings_, connection, stop);
 }
@@ -185,10 +185,10 @@ void Relations::take(const pgoutput::Description& description, std::uint32_t str
   std::uint32_t oid = description.relation.oid;
   const Described* known = current(oid, streamed_by);
   StreamTablePtr table = known != nullptr ? known->table : nullptr;
-  const DescribedTable* shape = shapes_.find(oid, streamed_by);
+  const DescribedTable* shape = shapes_.find(oid);
   model::TableVersionPtr told = shape != nullptr ? shape->version : nullptr;
   bool is_same = table && known->bytes == description.bytes && known->told == told;
-  if (!is_same) table = describe(description.relation, table, streamed_by, stop);
+  if (!is_same) table = describe(description.relation, table, stop);
   ByOid& tables = streamed_by == 0 ? tables_ : streamed_[streamed_by];
   tables[oid] = {.table = std::move(table),
                  .bytes = std::string(description.bytes),
@@ -213,7 +213,7 @@ void Relations::commit(std::uint32_t streamed_by, std::stop_token stop) {
     pgoutput::Decoder decoder;
     std::string message = "R" + known.bytes;
     auto again = std::get<pgoutput::Description>(decoder.decode(message));
-    known.table = describe(again.relation, known.table, 0, stop);
+    known.table = describe(again.relation, known.table, stop);
   }
 }
 

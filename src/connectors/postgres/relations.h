@@ -86,8 +86,7 @@ class Relations {
   };
   using ByOid = std::unordered_map<std::uint32_t, Described>;
 
-  StreamTablePtr describe(const Relation& relation, const StreamTablePtr& known, std::uint32_t streamed_by,
-                          std::stop_token stop) const;
+  StreamTablePtr describe(const Relation& relation, const StreamTablePtr& known, std::stop_token stop) const;
   const Described* current(std::uint32_t oid, std::uint32_t streamed_by) const;
 
   const Settings& settings_;

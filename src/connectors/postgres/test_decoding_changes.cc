@@ -57,13 +57,9 @@ class TestDecodingDecoder final : public ChangeDecoder {
  private:
   void take_event(const test_decoding::Message& message, ChangeBatch& batch, std::stop_token stop) {
     if (!message.transactional) return;
-    context_.take_message({.transactional = true,
-                           .lsn = end_,
-                           .piece_of = 0,
-                           .subtransaction = 0,
-                           .prefix = message.prefix,
-                           .content = message.content},
-                          batch, stop);
+    context_.take_message(
+        {.transactional = true, .lsn = end_, .prefix = message.prefix, .content = message.content}, batch,
+        stop);
   }
 
   void take_event(const test_decoding::Begin& begin, ChangeBatch&, std::stop_token) {
