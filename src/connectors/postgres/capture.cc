@@ -32,6 +32,7 @@ using std::chrono::milliseconds;
 constexpr std::string_view kNotePublications = "postgres.publications_created";
 constexpr std::string_view kNoteReader = "postgres.walsender";
 constexpr std::string_view kNotePlugin = "postgres.plugin";
+constexpr std::string_view kNoteWhole = "postgres.whole_transactions";
 
 constexpr milliseconds kStatusIntervalMax{10'000};
 constexpr milliseconds kHeartbeatInterval{1'000};
@@ -75,12 +76,18 @@ Connection& PostgresCapture::control(std::stop_token stop) {
   return *control_;
 }
 
+Lsn PostgresCapture::log_end(std::stop_token stop) {
+  Result end = control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop);
+  return parse_lsn(end.text(0, 0)).value_or(Lsn{0});
+}
+
 void PostgresCapture::set_scope(const CaptureScope& scope, std::stop_token stop) {
   task_name_ = scope.task_name;
   application_name_ = "ferry-" + scope.task_name;
   publications_ = publication_names(scope.task_name);
   tables_ = {scope.tables.begin(), scope.tables.end()};
   selects_ = scope.selects;
+  known_tables_ = scope.known_tables;
   if (!slot_is_ours()) {
     slot_name_ = settings_.slot_name;
     return;
@@ -201,6 +208,7 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
   }
   notes_.set(kNotePlugin, plugin_);
   release_slot(control(stop), slot_name_, own_reader(), stop);
+  prepare_ddl_artifacts(stop);
   Lsn from = slot.confirmed_flush;
   if (!scope.start_position.empty()) from = parse_start_position(scope.start_position);
   if (from < slot.confirmed_flush) {
@@ -213,10 +221,7 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
   // start; those made now can serve a start from now on.
   if (plugin_ == kPgoutput && !publications_exist(control(stop), publications_, stop)) {
     prepare_publications(scope, stop);
-    Lsn made =
-        parse_lsn(
-            control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop).text(0, 0))
-            .value_or(Lsn{0});
+    Lsn made = log_end(stop);
     if (!scope.start_position.empty() && from < made) {
       throw slot_lost(
           fmt::format("the log from {} on was written before the publications of this task were made at {}",
@@ -245,6 +250,7 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
     release_slot(connection, slot_name_, own_reader(), stop);
     drop_slot(connection, slot_name_, stop);
   }
+  prepare_ddl_artifacts(stop);
   choose_plugin(scope, stop);
   std::string application = fmt::format("{}-{}", application_name_, nonce());
   return create_slot(
@@ -294,6 +300,8 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
         fmt::format("the publications {} and {} are gone", publications_.full, publications_.inserts),
         "Reload the task: the server cannot decode the log without them.");
   }
+  // They may have been impossible before, or not wanted.
+  if (!ddl_prepared_) prepare_ddl_artifacts(stop);
 }
 
 StreamPosition PostgresCapture::current_position(std::stop_token stop) {
@@ -313,9 +321,11 @@ std::int64_t PostgresCapture::log_bytes_since(const StreamPosition& from, std::s
 std::vector<std::string> PostgresCapture::created() const {
   std::vector<std::string> lines;
   if (slot_is_ours() && !slot_name_.empty()) lines.push_back("replication slot " + slot_name_);
-  if (!publications_are_ours()) return lines;
-  lines.push_back("publication " + publications_.full);
-  lines.push_back("publication " + publications_.inserts);
+  if (publications_are_ours()) {
+    lines.push_back("publication " + publications_.full);
+    lines.push_back("publication " + publications_.inserts);
+  }
+  for (std::string& line : created_for_ddl()) lines.push_back(std::move(line));
   return lines;
 }
 
@@ -328,10 +338,12 @@ std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::
     release_slot(control(stop), slot_name_, own_reader(), stop);
     if (drop_slot(control(stop), slot_name_, stop)) removed.push_back("replication slot " + slot_name_);
   }
-  if (!publications_are_ours()) return removed;
-  for (const std::string& name : drop_publications(control(stop), publications_, stop)) {
-    removed.push_back("publication " + name);
+  if (publications_are_ours()) {
+    for (const std::string& name : drop_publications(control(stop), publications_, stop)) {
+      removed.push_back("publication " + name);
+    }
   }
+  for (std::string& line : clean_ddl(stop)) removed.push_back(std::move(line));
   return removed;
 }
 
@@ -342,10 +354,17 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
   received_ = lsn_of(from);
   acknowledged_ = number_of(received_);
   writer_.start(received_);
+  start_ddl(stop);
+  // In a piece, a message does not say its subtransaction, so that nobody knows whether it was rolled back.
+  in_pieces_ = plugin_ == kPgoutput && ddl_key_.empty() && !notes_.get(kNoteWhole);
   DecoderContext context{.settings = settings_,
                          .writer = writer_,
                          .control = [this](std::stop_token token) -> Connection& { return control(token); },
-                         .wants = [this](const model::TableName& table) { return is_wanted(table); }};
+                         .shapes = ddl_shapes_,
+                         .in_pieces = in_pieces_,
+                         .wants = [this](const model::TableName& table) { return wants(table); },
+                         .take_message = [this](const LoggedMessage& logged, ChangeBatch& changes,
+                                                std::stop_token token) { take_ddl(logged, changes, token); }};
   decoder_ = plugin_ == kTestDecoding ? make_test_decoding_decoder(std::move(context))
                                       : make_pgoutput_decoder(std::move(context), publications_);
   release_slot(control(stop), slot_name_, own_reader(), stop);
@@ -367,6 +386,7 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
                           to_string(received_), decoder_->options(stream_->server_major())),
        .doing = fmt::format("read the replication slot {}", slot_name_)},
       stop);
+  published_at_ = new_tables_.start(received_);
   auto now = Clock::now();
   status_due_ = now;
   watch_due_ = now;
@@ -379,9 +399,10 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
   auto deadline = started + wait;
   // Under load the stream never pauses, so what is due by the clock is looked at here too.
   watch_tables_when_due(batch, stop);
+  if (heartbeat_ && heartbeat_->due()) heartbeat_->beat(control(stop), stop);
   while (batch.bytes() < bytes_max) {
     std::string_view message;
-    CopyRead read = stream_->read_copy(message, milliseconds(0), batch.empty() ? stop : std::stop_token());
+    CopyRead read = read_stream(message, milliseconds(0), batch.empty() ? stop : std::stop_token());
     if (read == CopyRead::kNothing) {
       // A pause is the time to say what has been made durable: the server keeps less log.
       send_status(/*even_if_not_due=*/acknowledged_.load() > reported_);
@@ -393,7 +414,7 @@ void PostgresCapture::next(ChangeBatch& batch, std::size_t bytes_max, millisecon
       }
       if (!batch.empty() || now >= deadline) return;
       auto left = std::chrono::ceil<milliseconds>(deadline - now);
-      read = stream_->read_copy(message, std::min(left, kWaitStep), stop);
+      read = read_stream(message, std::min(left, kWaitStep), stop);
     }
     if (read == CopyRead::kNothing) continue;
     if (read == CopyRead::kEnd) {
@@ -434,6 +455,25 @@ void PostgresCapture::send_status(bool even_if_not_due) {
   stream_->write_copy(status);
 }
 
+// Servers of every version fail to decode, piece by piece, some transactions that altered a table in a
+// subtransaction and rolled that back ("could not map filenode … to relation OID"). Read whole, once they
+// have committed, the same transactions decode.
+CopyRead PostgresCapture::read_stream(std::string_view& message, milliseconds wait, std::stop_token stop) {
+  try {
+    return stream_->read_copy(message, wait, stop);
+  } catch (const Error& error) {
+    if (!in_pieces_ || error.vendor_code() != sqlstate::kInternalError) throw;
+    notes_.set(kNoteWhole, "yes");
+    throw Error(
+        ErrorKind::kSourceConnectionLost,
+        {.message = fmt::format("{}; from now on transactions are read when they have committed, which "
+                                "this server may decode",
+                                error.message()),
+         .remedy = error.remedy(),
+         .vendor_code = error.vendor_code()});
+  }
+}
+
 void PostgresCapture::take_message(std::string_view message, ChangeBatch& batch, std::stop_token stop) {
   constexpr std::size_t kDataHead = 1 + 8 + 8 + 8;  // Kind, start, end, time.
   if (message.front() == 'k') return take_keepalive(message);
@@ -454,10 +494,6 @@ void PostgresCapture::take_keepalive(std::string_view message) {
   if (message.back() != 0) send_status(/*even_if_not_due=*/true);
 }
 
-bool PostgresCapture::is_wanted(const model::TableName& table) const {
-  return tables_.contains(table) || (selects_ && selects_(table));
-}
-
 void PostgresCapture::watch_tables_when_due(ChangeBatch& batch, std::stop_token stop) {
   if (Clock::now() < watch_due_ || writer_.current() != 0) return;
   watch_due_ = Clock::now() + kWatchInterval;
@@ -467,23 +503,22 @@ void PostgresCapture::watch_tables_when_due(ChangeBatch& batch, std::stop_token 
 
 // The stream does not say that a table came or went. And a publication lists its tables, so a table that
 // belongs to the scope and is new must be added to it, and one whose key went must leave the list that
-// publishes updates, or its user's updates fail.
+// publishes updates, or its user's updates fail. The first look after a start also finds the tables that the
+// task does not have: made while no stream ran, or said to an engine that died of it.
 void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
   bool published = plugin_ == kPgoutput;
   std::map<std::uint32_t, model::TableName> before = std::exchange(listed_, {});
   for (const PublishedTable& table :
        list_published(control(stop), published ? publications_ : PublicationNames(), stop)) {
-    bool is_new = published ? table.in == PublishedTable::In::kNeither
-                            : !before.contains(table.oid) && (watched_ || !tables_.contains(table.name));
+    bool is_new = watched_ ? !published && !before.contains(table.oid) : is_unknown(table);
+    is_new |= published && table.in == PublishedTable::In::kNeither;
     take_listed(table, is_new, batch, stop);
     before.erase(table.oid);
   }
   watched_ = true;
+  new_tables_.settle(Lsn{acknowledged_.load()}, listed_);
   if (!before.empty()) {
-    Lsn end =
-        parse_lsn(
-            control(stop).run("SELECT pg_current_wal_insert_lsn()", "ask for the log's end", stop).text(0, 0))
-            .value_or(Lsn{0});
+    Lsn end = log_end(stop);
     for (auto& [oid, name] : before) {
       auto version = std::make_shared<model::TableVersion>();
       version->name = std::move(name);
@@ -501,19 +536,25 @@ void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
 void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, ChangeBatch& batch,
                                   std::stop_token stop) {
   // Without publications every table is in the stream.
-  bool in_place = plugin_ == kPgoutput ? table.in == table.belongs_in() : !is_new;
-  if (in_place) {
+  bool in_place = plugin_ != kPgoutput || table.in == table.belongs_in();
+  if (in_place && !is_new) {
     listed_.emplace(table.oid, table.name);
     return;
   }
-  if (!table.permanent || refused_.contains(table.oid) || (is_new && !is_wanted(table.name))) return;
+  if (!table.permanent || refused_.contains(table.oid) || (is_new && !wants(table.name))) return;
   try {
-    if (plugin_ == kPgoutput && !publish_table(control(stop), publications_, table, stop)) return;
+    if (!in_place && !publish_table(control(stop), publications_, table, stop)) return;
     listed_.emplace(table.oid, table.name);
     if (!is_new) return;
+    Lsn published = published_at_[table.oid] = log_end(stop);
     DescribedTable described = describe_table(control(stop), settings_, table.name, stop);
     base::log_info(base::kSourceCapture, "table {} is new: its changes are captured from now on",
                    to_string(table.name));
+    if (writer_.current() != 0) {
+      writer_.add_table_change(ChangeKind::kSchemaChange, 0, described.version, batch);
+      return;
+    }
+    new_tables_.note(table.oid, published);
     batch.add_table_change(ChangeKind::kSchemaChange, 0, 0, described.version);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kSourceTable) throw;

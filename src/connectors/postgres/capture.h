@@ -13,10 +13,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "connector/source.h"
 #include "connectors/postgres/change_decoder.h"
 #include "connectors/postgres/change_writer.h"
 #include "connectors/postgres/client.h"
+#include "connectors/postgres/ddl_message.h"
+#include "connectors/postgres/ddl_shapes.h"
+#include "connectors/postgres/heartbeat.h"
+#include "connectors/postgres/new_tables.h"
 #include "connectors/postgres/position.h"
 #include "connectors/postgres/publications.h"
 #include "connectors/postgres/settings.h"
@@ -28,8 +33,16 @@ namespace ferry::postgres {
 // for everything else, opened when it is needed. Threads as connector::SourceCapture says.
 class PostgresCapture final : public connector::SourceCapture {
  public:
-  PostgresCapture(Settings settings, connector::TaskNotes& notes)
-      : settings_(std::move(settings)), notes_(notes) {}
+  // `ddl_prepared` is of the Source: whether one of its captures has made the objects of CaptureDdls, or has
+  // told that it cannot.
+  PostgresCapture(Settings settings, connector::TaskNotes& notes, bool& ddl_prepared,
+                  base::Clock& clock = base::Clock::real())
+      : settings_(std::move(settings)),
+        notes_(notes),
+        ddl_prepared_(ddl_prepared),
+        clock_(clock),
+        new_tables_(notes),
+        ddl_shapes_(settings_) {}
 
   connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
   void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
@@ -49,6 +62,7 @@ class PostgresCapture final : public connector::SourceCapture {
 
   void set_scope(const connector::CaptureScope& scope, std::stop_token stop);
   Connection& control(std::stop_token stop);
+  Lsn log_end(std::stop_token stop);  // Where the server writes now.
   bool slot_is_ours() const { return settings_.slot_name.empty(); }
   model::StreamIdentity identity(std::stop_token stop);
   SlotFacts checked_slot(std::stop_token stop);
@@ -62,18 +76,35 @@ class PostgresCapture final : public connector::SourceCapture {
   Lsn prepare_own_slot(const connector::CaptureScope& scope, std::stop_token stop);
   std::optional<SlotReader> own_reader() const;
 
+  // What comes next from the stream; throws what tells to start anew where the server fails over a piece.
+  CopyRead read_stream(std::string_view& message, std::chrono::milliseconds wait, std::stop_token stop);
   void take_message(std::string_view message, model::ChangeBatch& batch, std::stop_token stop);
   void take_keepalive(std::string_view message);
-  bool is_wanted(const model::TableName& table) const;
   void send_status(bool even_if_not_due);
   // Follows tables that appear, go, or gain or lose what identifies their rows; called between transactions.
   void watch_tables_when_due(model::ChangeBatch& batch, std::stop_token stop);
   void watch_tables(model::ChangeBatch& batch, std::stop_token stop);
-  // `is_new`: it was not there, or not published, when we looked last.
+  // Whether the task does not have the table, although it wants it.
+  bool is_unknown(const PublishedTable& table) const;
+  // `is_new`: it was not there, or not published, when we looked last, or is unknown to the task.
   void take_listed(const PublishedTable& table, bool is_new, model::ChangeBatch& batch, std::stop_token stop);
+
+  // DDL by messages of the event trigger, and the heartbeat: capture_ddl.cc.
+  void prepare_ddl_artifacts(std::stop_token stop);
+  void start_ddl(std::stop_token stop);
+  std::vector<std::string> created_for_ddl() const;
+  std::vector<std::string> clean_ddl(std::stop_token stop);
+  void take_ddl(const LoggedMessage& logged, model::ChangeBatch& batch, std::stop_token stop);
+  void take_shape(const DdlTable& table, model::ChangeBatch& batch, std::stop_token stop);
+  void take_drop(const DdlDrop& drop, model::ChangeBatch& batch);
+  // A message from before the table was published; its copy has what it says.
+  bool is_in_copy(std::uint32_t oid, Lsn lsn) const;
+  bool wants(const model::TableName& name) const;
 
   const Settings settings_;
   connector::TaskNotes& notes_;
+  bool& ddl_prepared_;
+  base::Clock& clock_;
 
   // Set by prepare(), verify() and clean().
   std::string task_name_;
@@ -82,6 +113,7 @@ class PostgresCapture final : public connector::SourceCapture {
   PublicationNames publications_;
   std::string_view plugin_ = kPgoutput;  // Of the slot, once that is known.
   std::set<model::TableName> tables_;
+  std::set<std::uint64_t> known_tables_;
   std::function<bool(const model::TableName&)> selects_;
   std::optional<Connection> control_;
   Clock::time_point control_used_;
@@ -90,7 +122,8 @@ class PostgresCapture final : public connector::SourceCapture {
   std::optional<Connection> stream_;
   ChangeWriter writer_;
   std::unique_ptr<ChangeDecoder> decoder_;
-  Lsn received_{};  // How far the server has told us of its log.
+  bool in_pieces_ = false;  // Transactions in progress are asked for.
+  Lsn received_{};          // How far the server has told us of its log.
   Clock::time_point heartbeat_due_;
   Clock::time_point status_due_;
   std::chrono::milliseconds status_interval_{10'000};
@@ -107,6 +140,13 @@ class PostgresCapture final : public connector::SourceCapture {
   std::map<std::uint32_t, model::TableName> listed_;  // Tables in the stream by oid.
   std::set<std::uint32_t> refused_;                   // Those that may not be published, which has been told.
   std::vector<Dropped> dropped_;                      // To be yielded when the stream has come that far.
+  std::map<std::uint32_t, Lsn> published_at_;         // The log's end when a new table had been published.
+  NewTables new_tables_;
+
+  // From start() on.
+  std::string ddl_key_;  // Empty: no message about DDL is believed.
+  DdlShapes ddl_shapes_;
+  std::optional<SourceHeartbeat> heartbeat_;
 };
 
 }  // namespace ferry::postgres

@@ -42,7 +42,14 @@ std::int32_t int_of(const OwnedCell& cell) {
 
 class CaptureTest : public ::testing::TestWithParam<int> {
  protected:
-  CaptureTest() : server_(GetParam()), source_(source_at(endpoint_at(server_.port()))) {}
+  CaptureTest() : server_(GetParam()), source_(source_at(endpoint())) {}
+
+  // Without CaptureDdls, which ddl_servertest.cc is about: what the stream and the watch say must do.
+  model::Endpoint endpoint() const {
+    model::Endpoint endpoint = endpoint_at(server_.port());
+    endpoint.settings["captureddls"] = {.name = "CaptureDdls", .value = "false"};
+    return endpoint;
+  }
 
   // Prepares and starts a capture of the tables.
   Collector& start(std::vector<TableName> tables) {
@@ -454,7 +461,7 @@ TEST_P(CaptureTest, StartsAtAPositionOfTheUsersSlot) {
   server_.sql("INSERT INTO t VALUES (1)");
   std::string middle = server_.value("SELECT pg_current_wal_insert_lsn()");
   server_.sql("INSERT INTO t VALUES (2)");
-  auto endpoint = endpoint_at(server_.port());
+  auto endpoint = this->endpoint();
   endpoint.settings["slotname"] = {.name = "SlotName", .value = "mine"};
   auto source = source_at(endpoint);
   auto scope = scope_of("capture", {{"public", "t"}});
@@ -521,6 +528,44 @@ TEST_P(CaptureTest, FollowsTablesThatComeAndGo) {
 
   server_.sql("DROP TABLE fresh");
   EXPECT_TRUE(read_until(ChangeKind::kDrop, "fresh"));
+}
+
+TEST_P(CaptureTest, SaysANewTableAgainUntilTheTaskHasIt) {
+  server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
+  auto scope = scope_of("capture", {{"public", "t"}});
+  auto new_tables = [&](Collector& stream) {
+    std::vector<std::string> names;
+    for (const OwnedChange& change : stream.take_outside()) names.push_back(change.table->name.table);
+    return names;
+  };
+  start(scope.tables);
+  server_.sql("CREATE TABLE fresh (a int)");
+  server_.sql("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(collector_->next());
+  EXPECT_THAT(new_tables(*collector_), ::testing::ElementsAre("fresh"));
+
+  // A crash before anybody has stored a word of it.
+  auto resume = [&](const model::StreamPosition& position) {
+    capture_ = source_->capture(notes_);
+    checkpoint_.resume_position = position;
+    capture_->verify(scope, checkpoint_, {});
+    capture_->start(position, {});
+    collector_.emplace(*capture_);
+  };
+  resume(checkpoint_.resume_position);
+  server_.sql("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(collector_->next());
+  auto second = collector_->next();
+  ASSERT_TRUE(second);
+  EXPECT_THAT(new_tables(*collector_), ::testing::ElementsAre("fresh"));
+
+  capture_->acknowledge(second->stamp.resume_position);
+  scope.known_tables = {std::stoull(server_.value("SELECT 't'::regclass::oid")),
+                        std::stoull(server_.value("SELECT 'fresh'::regclass::oid"))};
+  resume(second->stamp.resume_position);
+  server_.sql("INSERT INTO t VALUES (3)");
+  ASSERT_TRUE(collector_->next());
+  EXPECT_THAT(new_tables(*collector_), ::testing::IsEmpty());
 }
 
 TEST_P(CaptureTest, MovesATableBetweenPublicationsWhenItsKeyComesOrGoes) {

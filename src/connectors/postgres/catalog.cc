@@ -65,7 +65,8 @@ WITH RECURSIVE made_of AS (
   UNION ALL
   SELECT t.oid, d.typtypmod, t.typtype, t.typbasetype, t.typtypmod, t.typcategory, t.typname
   FROM made_of d JOIN pg_type t ON t.oid = d.typbasetype WHERE d.typtype = 'd')
-SELECT oid, typmod, typtype, typcategory, typname, format_type($1, $2::int4) FROM made_of WHERE typtype <> 'd')";
+SELECT oid, typmod, typtype, typcategory, typname, format_type($1, $2::int4), format_type($1, NULL)
+FROM made_of WHERE typtype <> 'd')";
 
 // The primary key and the index that REPLICA IDENTITY USING INDEX names. An index made with INCLUDE has more
 // columns than its key.
@@ -252,7 +253,8 @@ std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t
                                 .kind = found.text(0, 2).front(),
                                 .category = found.text(0, 3).front(),
                                 .name = std::string(found.text(0, 4))},
-                       .declared = std::string(found.text(0, 5))};
+                       .declared = std::string(found.text(0, 5)),
+                       .name = std::string(found.text(0, 6))};
 }
 
 std::int16_t money_digits(Connection& connection, std::stop_token stop) {

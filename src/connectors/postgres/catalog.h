@@ -48,6 +48,7 @@ std::optional<DescribedTable> describe_table(Connection& connection, const Setti
 struct DescribedType {
   PgType type;           // Domains resolved.
   std::string declared;  // As declared, with its modifier: "numeric(12,2)".
+  std::string name;      // Without it.
 };
 std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t oid, std::int32_t typmod,
                                            std::stop_token stop);

@@ -7,18 +7,32 @@
 #include <string_view>
 
 #include "connectors/postgres/change_writer.h"
+#include "connectors/postgres/ddl_shapes.h"
 #include "connectors/postgres/relations.h"
 #include "connectors/postgres/settings.h"
 
 namespace ferry::postgres {
+
+// A message of pg_logical_emit_message() in a transaction that comes whole.
+struct LoggedMessage {
+  bool transactional = false;
+  Lsn lsn{};
+  std::string_view prefix;
+  std::string_view content;
+};
 
 // What a decoder asks of the capture that it serves; outlives the decoder.
 struct DecoderContext {
   const Settings& settings;
   ChangeWriter& writer;
   Control control;
+  const DdlShapes& shapes;
+  // Whether transactions in progress may come in pieces, where the plugin and the server can.
+  bool in_pieces = true;
   // Whether changes of a table that nobody chose at the source belong to the task.
   std::function<bool(const model::TableName&)> wants;
+  // Called with each of them, in the log's order.
+  std::function<void(const LoggedMessage&, model::ChangeBatch&, std::stop_token)> take_message;
 };
 
 // One output plugin's messages → changes. A stream has one from its start on; used by one thread.

@@ -77,23 +77,53 @@ void ChangeWriter::roll_back(std::uint32_t xid, std::uint32_t subxid, ChangeBatc
   if (subxid == xid) open_.erase(found);
 }
 
-// What stands before a change: its transaction's begin, and its table's shape.
-void ChangeWriter::say_change(const StreamTable& table, std::uint32_t subtransaction, ChangeBatch& batch) {
-  if (current_ == 0) throw out_of_place("a change", subtransaction);
+ChangeWriter::Transaction& ChangeWriter::begun(ChangeBatch& batch) {
+  if (current_ == 0) throw out_of_place("a change", 0);
   Transaction& transaction = open_.at(current_);
   if (!std::exchange(transaction.begun, true)) batch.add_begin(current_);
+  return transaction;
+}
+
+// What stands before a change: its transaction's begin, and its table's shape. A shape that is made anew
+// without being another is not said again.
+void ChangeWriter::say_shape(const model::TableVersionPtr& table, std::uint32_t subtransaction,
+                             ChangeBatch& batch) {
+  Transaction& transaction = begun(batch);
   // What comes in pieces may commit after others that were read later, or never.
   auto& announced = transaction.in_pieces ? transaction.announced : announced_;
-  model::TableVersionPtr& last = announced[table.version->source_table];
-  if (last != table.version) {
-    last = table.version;
-    batch.add_table_change(ChangeKind::kSchemaChange, current_, subtransaction, table.version);
+  model::TableVersionPtr& last = announced[table->source_table];
+  if (last == table) return;
+  bool is_same = last && *last == *table;
+  last = table;
+  if (!is_same) batch.add_table_change(ChangeKind::kSchemaChange, current_, subtransaction, table);
+}
+
+void ChangeWriter::add_table_change(ChangeKind kind, std::uint32_t subtransaction,
+                                    const model::TableVersionPtr& table, ChangeBatch& batch) {
+  std::uint32_t sub = subtransaction != 0 ? subtransaction : current_;
+  if (kind == ChangeKind::kSchemaChange) {
+    model::TableVersionPtr last = last_shape(table->source_table);
+    bool in_pieces = current_ != 0 && open_.at(current_).in_pieces;
+    if (in_pieces || !last || *last != *table) say_shape(table, sub, batch);
+    return;
   }
+  Transaction& transaction = begun(batch);
+  (transaction.in_pieces ? transaction.announced : announced_)[table->source_table] = nullptr;
+  batch.add_table_change(kind, current_, sub, table);
+}
+
+model::TableVersionPtr ChangeWriter::last_shape(std::uint64_t source_table) const {
+  if (auto transaction = open_.find(current_); transaction != open_.end()) {
+    const Announced& own = transaction->second.announced;
+    if (auto found = own.find(source_table); found != own.end()) return found->second;
+  }
+  auto found = announced_.find(source_table);
+  return found == announced_.end() ? nullptr : found->second;
 }
 
 void ChangeWriter::add_row(const StreamTable& table, const RowChange& row, ChangeBatch& batch) {
   std::uint32_t sub = row.subtransaction != 0 ? row.subtransaction : current_;
-  say_change(table, sub, batch);
+  say_shape(table.version, sub, batch);
   bool has_before = row.old != OldTuple::kNone;
   bool has_after = row.kind != ChangeKind::kDelete;
   Images images = has_before ? (has_after ? Images::kBoth : Images::kBefore) : Images::kAfter;
@@ -106,7 +136,7 @@ void ChangeWriter::add_row(const StreamTable& table, const RowChange& row, Chang
 
 void ChangeWriter::add_truncate(const StreamTable& table, std::uint32_t subtransaction, ChangeBatch& batch) {
   std::uint32_t sub = subtransaction != 0 ? subtransaction : current_;
-  say_change(table, sub, batch);
+  say_shape(table.version, sub, batch);
   batch.add_table_change(ChangeKind::kTruncate, current_, sub, table.version);
 }
 

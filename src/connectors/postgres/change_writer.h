@@ -51,6 +51,14 @@ class ChangeWriter {
   void add_row(const StreamTable& table, const RowChange& row, model::ChangeBatch& batch);
   void add_truncate(const StreamTable& table, std::uint32_t subtransaction, model::ChangeBatch& batch);
 
+  // kSchemaChange, left out where that shape was said last, or kDrop: of the current transaction, or its
+  // subtransaction (0 = itself).
+  void add_table_change(model::ChangeKind kind, std::uint32_t subtransaction,
+                        const model::TableVersionPtr& table, model::ChangeBatch& batch);
+  // The shape that was said last, as the current transaction sees it; null where none was, or the table is
+  // gone.
+  model::TableVersionPtr last_shape(std::uint64_t source_table) const;
+
   // The server's log up to `end` has nothing more for us, unless we are within a transaction. One that is
   // still open on the server commits after it, and will be sent, or sent again.
   void idle(Lsn end);
@@ -58,7 +66,7 @@ class ChangeWriter {
   void add_heartbeat(model::ChangeBatch& batch);
 
  private:
-  // By TableVersion::source_table.
+  // By TableVersion::source_table; null for a table that is gone.
   using Announced = std::unordered_map<std::uint64_t, model::TableVersionPtr>;
 
   struct Transaction {
@@ -67,7 +75,9 @@ class ChangeWriter {
     Announced announced;  // In its pieces.
   };
 
-  void say_change(const StreamTable& table, std::uint32_t subtransaction, model::ChangeBatch& batch);
+  Transaction& begun(model::ChangeBatch& batch);
+  void say_shape(const model::TableVersionPtr& table, std::uint32_t subtransaction,
+                 model::ChangeBatch& batch);
   void add_image(const StreamTable& table, std::span<const Value> values, OldTuple old,
                  std::span<const Value> whole_old, model::ChangeBatch& batch);
 

@@ -17,11 +17,11 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 // A table of one text column.
-StreamTable table_named(const std::string& name, std::uint64_t oid) {
+StreamTable table_named(const std::string& name, std::uint64_t oid, const std::string& column = "a") {
   auto version = std::make_shared<model::TableVersion>();
   version->name = {.schema = "public", .table = name};
   version->source_table = oid;
-  version->columns.push_back({.name = "a", .type = {.id = model::TypeId::kNclob}});
+  version->columns.push_back({.name = column, .type = {.id = model::TypeId::kNclob}});
   StreamTable table;
   table.version = std::move(version);
   table.columns.push_back({.place = 0, .in_identity = true, .codec = {}, .read = text_reader(Codec::kText)});
@@ -45,6 +45,7 @@ std::vector<std::string> shown(const ChangeBatch& batch) {
       case ChangeKind::kSchemaChange:
         words.push_back("shape " + ids + " " + (*change.table)->name.table);
         break;
+      case ChangeKind::kDrop: words.push_back("drop " + ids + " " + (*change.table)->name.table); break;
       case ChangeKind::kRollback: words.push_back("rollback " + ids); break;
       case ChangeKind::kCommit:
         words.push_back("commit " + ids + " " + change.stamp->resume_position.text());
@@ -93,12 +94,13 @@ TEST_F(ChangeWriterTest, SaysAShapeBeforeItsFirstChangeAndWhenItIsAnother) {
   commit(7, 0x200);
   writer_.begin(8);
   insert(t_, "c");
-  StreamTable altered = table_named("t", 1);
+  insert(table_named("t", 1), "as before");
+  StreamTable altered = table_named("t", 1, "b");
   insert(altered, "d");
   commit(8, 0x300);
   EXPECT_THAT(shown(batch_),
               ElementsAre("begin 7", "shape 7 t", "insert 7 a", "insert 7 b", "commit 7 0/208", "begin 8",
-                          "insert 8 c", "shape 8 t", "insert 8 d", "commit 8 0/308"));
+                          "insert 8 c", "insert 8 as before", "shape 8 t", "insert 8 d", "commit 8 0/308"));
 }
 
 TEST_F(ChangeWriterTest, TakesTransactionsInPieces) {
@@ -153,6 +155,34 @@ TEST_F(ChangeWriterTest, SaysTheTablesOfATruncate) {
   writer_.add_truncate(u_, 71, batch_);
   EXPECT_THAT(shown(batch_),
               ElementsAre("begin 7", "shape 7 t", "truncate 7", "shape 7.71 u", "truncate 7.71"));
+}
+
+TEST_F(ChangeWriterTest, SaysChangesOfTablesWhereTheyAreNews) {
+  StreamTable altered = table_named("t", 1, "b");
+  writer_.begin(7);
+  writer_.add_table_change(ChangeKind::kSchemaChange, 0, t_.version, batch_);
+  commit(7, 0x200);
+  writer_.begin(8);
+  writer_.add_table_change(ChangeKind::kSchemaChange, 0, table_named("t", 1).version, batch_);
+  commit(8, 0x300);  // Without a trace.
+  writer_.open_piece(9);
+  writer_.add_table_change(ChangeKind::kSchemaChange, 91, altered.version, batch_);
+  writer_.add_table_change(ChangeKind::kSchemaChange, 91, altered.version, batch_);
+  EXPECT_EQ(writer_.last_shape(1), altered.version);
+  insert(altered, "a", 91);
+  writer_.add_table_change(ChangeKind::kDrop, 92, altered.version, batch_);
+  EXPECT_EQ(writer_.last_shape(1), nullptr);
+  writer_.close_piece();
+  EXPECT_EQ(writer_.last_shape(1), t_.version);  // What is in progress is nobody else's.
+  writer_.roll_back(9, 92, batch_);
+  commit(9, 0x400);
+  writer_.begin(10);
+  writer_.add_table_change(ChangeKind::kDrop, 0, t_.version, batch_);
+  commit(10, 0x500);
+  EXPECT_EQ(writer_.last_shape(1), nullptr);
+  EXPECT_THAT(shown(batch_), ElementsAre("begin 7", "shape 7 t", "commit 7 0/208", "begin 9", "shape 9.91 t",
+                                         "insert 9.91 a", "drop 9.92 t", "rollback 9.92", "commit 9 0/408",
+                                         "begin 10", "drop 10 t", "commit 10 0/508"));
 }
 
 TEST_F(ChangeWriterTest, RefusesChangesOutOfPlace) {

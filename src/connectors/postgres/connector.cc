@@ -28,7 +28,7 @@ class PostgresSource final : public connector::Source {
     return std::make_unique<PostgresUnload>(settings_);
   }
   std::unique_ptr<connector::SourceCapture> capture(connector::TaskNotes& notes) override {
-    return std::make_unique<PostgresCapture>(settings_, notes);
+    return std::make_unique<PostgresCapture>(settings_, notes, ddl_prepared_);
   }
   std::unique_ptr<connector::SourceLookup> lookup() override {
     return std::make_unique<PostgresLookup>(settings_);
@@ -39,6 +39,7 @@ class PostgresSource final : public connector::Source {
 
  private:
   const Settings settings_;
+  bool ddl_prepared_ = false;
 };
 
 class PostgresConnector final : public connector::Connector {

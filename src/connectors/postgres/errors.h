@@ -32,6 +32,7 @@ inline constexpr std::string_view kUndefinedObject = "42704";
 inline constexpr std::string_view kQueryCanceled = "57014";
 inline constexpr std::string_view kInsufficientPrivilege = "42501";
 inline constexpr std::string_view kUndefinedFile = "58P01";
+inline constexpr std::string_view kInternalError = "XX000";
 }  // namespace sqlstate
 
 enum class ConnectionPurpose : std::uint8_t { kOrdinary, kReplication };

@@ -16,7 +16,8 @@ using model::ChangeKind;
 
 // PostgreSQL counts microseconds from 2000-01-01.
 constexpr std::int64_t kServerEpochMicros = 946'684'800'000'000;
-constexpr int kFirstMajorWithStreaming = 14;
+// The first that sends messages, and transactions in pieces.
+constexpr int kFirstMajorWithBoth = 14;
 
 CommitRecord record_of(const pgoutput::Commit& commit) {
   return {
@@ -30,13 +31,13 @@ class PgoutputDecoder final : public ChangeDecoder {
   PgoutputDecoder(DecoderContext context, const PublicationNames& publications)
       : context_(std::move(context)),
         publications_(publications),
-        relations_(context_.settings, context_.control) {}
+        relations_(context_.settings, context_.control, context_.shapes) {}
 
   std::string options(int server_major) const override {
-    bool streaming = server_major >= kFirstMajorWithStreaming;
     std::string names = fmt::format("publication_names '{},{}'", quote_identifier(publications_.full),
                                     quote_identifier(publications_.inserts));
-    if (!streaming) return "proto_version '1', " + names;
+    if (server_major < kFirstMajorWithBoth) return "proto_version '1', " + names;
+    if (!context_.in_pieces) return "proto_version '1', messages 'true', " + names;
     return "proto_version '2', streaming 'on', messages 'true', " + names;
   }
 
@@ -52,7 +53,13 @@ class PgoutputDecoder final : public ChangeDecoder {
   std::uint32_t piece_of() const { return in_piece_ ? context_.writer.current() : 0; }
   const StreamTable& table_of(std::uint32_t oid) const { return relations_.find(oid, piece_of()); }
   void take_event(const pgoutput::Ignored&, ChangeBatch&, std::stop_token) {}
-  void take_event(const pgoutput::Message&, ChangeBatch&, std::stop_token) {}
+
+  void take_event(const pgoutput::Message& message, ChangeBatch& batch, std::stop_token stop) {
+    if (!message.transactional || in_piece_) return;
+    context_.take_message(
+        {.transactional = true, .lsn = message.lsn, .prefix = message.prefix, .content = message.content},
+        batch, stop);
+  }
 
   void take_event(const pgoutput::Begin& begin, ChangeBatch&, std::stop_token) {
     context_.writer.begin(begin.xid);

@@ -87,6 +87,14 @@ std::optional<Facts> facts_of(const PrintedTable& table, const test_decoding::Co
   return std::nullopt;
 }
 
+// A message does not say which generated columns are nowhere in the log.
+bool agrees(const DescribedTable& told, Printed columns, Has has) {
+  if (std::ranges::any_of(told.columns, &CatalogColumn::generated)) return false;
+  if (has == Has::kAll && columns.size() != told.columns.size()) return false;
+  return std::ranges::all_of(
+      columns, [&](const test_decoding::Column& column) { return facts_of(told, column).has_value(); });
+}
+
 std::uint32_t type_named(std::string_view name, Connection& connection, std::stop_token stop) {
   Result found = connection.run({.sql = "SELECT coalesce(to_regtype($1)::oid, 0)",
                                  .doing = "look up a type",
@@ -131,10 +139,20 @@ PrintedTable& PrintedTables::find(std::string_view printed) {
 
 void PrintedTables::fit(PrintedTable& table, std::string_view printed, Printed columns, Has has,
                         std::stop_token stop) {
+  // Another message may be about another table that has the name now.
+  if (table.told_at != shapes_.changes()) {
+    const DescribedTable* told = shapes_.find(test_decoding::parse_table(printed));
+    model::TableVersionPtr version = told ? told->version : nullptr;
+    table.is_current &= table.told == version;
+    table.told_at = shapes_.changes();
+    table.told = std::move(version);
+  }
   if (table.is_current && (has == Has::kAll ? shows(table, columns) : has_some(table, columns))) return;
   Connection& connection = control_(stop);
   model::TableName name = test_decoding::parse_table(printed);
-  auto now = describe_if_there(connection, settings_, name, stop);
+  const DescribedTable* told = shapes_.find(name);
+  auto now = told && agrees(*told, columns, has) ? std::optional(*told)
+                                                 : describe_if_there(connection, settings_, name, stop);
 
   // A row without all its columns is one of the catalog's table, or of the last shape, if that has them.
   std::vector<test_decoding::Column> all_columns;

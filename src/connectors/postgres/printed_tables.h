@@ -28,6 +28,8 @@ struct PrintedTable {
   std::vector<Column> columns;  // All that the plugin prints of a whole row, in its order.
   bool is_current = false;      // What the rows do not show has not changed either, as far as we have looked.
   std::string hidden;           // What look_again() found last.
+  std::uint64_t told_at = 0;    // DdlShapes::changes() when it was fitted last,
+  model::TableVersionPtr told;  // and the shape that it had for the table's name.
   std::int64_t left_out = 0;    // Changes that name no row.
 };
 
@@ -35,13 +37,15 @@ struct PrintedTable {
 //
 // The plugin says no table numbers, no type modifiers and no identity, and describes no table before its
 // rows: each row has its columns' names and types, as they were at its place in the log. So a table's shape
-// is taken from the catalog and kept as long as rows have its names and types. The rest is compared with the
+// is taken from the event trigger's last message about it where rows have its names and types, or from the
+// catalog, and kept as long as they do and no other message comes. The rest is compared with the
 // catalog now and then, and where a number has more digits than its column's modifier allows. After an ALTER
 // that changes only the rest, rows have the former shape until then, which alters no value of theirs.
 class PrintedTables {
  public:
-  PrintedTables(const Settings& settings, Control control, std::function<bool(const model::TableName&)> wants)
-      : settings_(settings), control_(std::move(control)), wants_(std::move(wants)) {}
+  PrintedTables(const Settings& settings, Control control, const DdlShapes& shapes,
+                std::function<bool(const model::TableName&)> wants)
+      : settings_(settings), control_(std::move(control)), shapes_(shapes), wants_(std::move(wants)) {}
 
   // Cheap for a table that was seen before.
   PrintedTable& find(std::string_view printed);
@@ -58,6 +62,7 @@ class PrintedTables {
  private:
   const Settings& settings_;
   const Control control_;
+  const DdlShapes& shapes_;
   std::function<bool(const model::TableName&)> wants_;
   std::unordered_map<std::string, PrintedTable> tables_;
   std::string name_;

@@ -31,6 +31,22 @@ WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 // How long one attempt at a lock may stand in the way of the sessions that queue behind it.
 constexpr int kLockAttemptMs = 1000;
 
+std::vector<PublishedTable> read_published(Connection& connection, const Statement& query,
+                                           std::stop_token stop) {
+  Result found = connection.run(query, stop);
+  std::vector<PublishedTable> tables;
+  tables.reserve(static_cast<std::size_t>(found.rows()));
+  for (int i = 0; i < found.rows(); ++i) {
+    tables.push_back(
+        {.oid = static_cast<std::uint32_t>(found.integer(i, 0)),
+         .name = {.schema = std::string(found.text(i, 1)), .table = std::string(found.text(i, 2))},
+         .permanent = found.boolean(i, 3),
+         .has_identity = found.boolean(i, 4),
+         .in = static_cast<PublishedTable::In>(found.integer(i, 5))});
+  }
+  return tables;
+}
+
 struct Lists {
   std::vector<TableName> full;
   std::vector<TableName> inserts;
@@ -107,21 +123,21 @@ void complete_publications(Connection& connection, const PublicationNames& names
 
 std::vector<PublishedTable> list_published(Connection& connection, const PublicationNames& names,
                                            std::stop_token stop) {
-  Result found = connection.run({.sql = std::string(kTablesQuery),
-                                 .doing = "look up the published tables",
-                                 .parameters = {names.full, names.inserts}},
-                                stop);
-  std::vector<PublishedTable> tables;
-  tables.reserve(static_cast<std::size_t>(found.rows()));
-  for (int i = 0; i < found.rows(); ++i) {
-    tables.push_back(
-        {.oid = static_cast<std::uint32_t>(found.integer(i, 0)),
-         .name = {.schema = std::string(found.text(i, 1)), .table = std::string(found.text(i, 2))},
-         .permanent = found.boolean(i, 3),
-         .has_identity = found.boolean(i, 4),
-         .in = static_cast<PublishedTable::In>(found.integer(i, 5))});
-  }
-  return tables;
+  return read_published(connection,
+                        {.sql = std::string(kTablesQuery),
+                         .doing = "look up the published tables",
+                         .parameters = {names.full, names.inserts}},
+                        stop);
+}
+
+std::optional<PublishedTable> find_published(Connection& connection, const PublicationNames& names,
+                                             std::uint32_t oid, std::stop_token stop) {
+  auto found = read_published(connection,
+                              {.sql = std::string(kTablesQuery) + " AND c.oid = $3",
+                               .doing = "look up a published table",
+                               .parameters = {names.full, names.inserts, std::to_string(oid)}},
+                              stop);
+  return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
 }
 
 bool publish_table(Connection& connection, const PublicationNames& names, const PublishedTable& table,

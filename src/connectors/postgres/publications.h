@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -45,6 +46,10 @@ struct PublishedTable {
 };
 std::vector<PublishedTable> list_published(Connection& connection, const PublicationNames& names,
                                            std::stop_token stop);
+
+// The one table with this pg_class.oid; nothing when there is none.
+std::optional<PublishedTable> find_published(Connection& connection, const PublicationNames& names,
+                                             std::uint32_t oid, std::stop_token stop);
 
 // Puts the table where it belongs, in one transaction. A table that was in neither is locked against writers
 // for as long as those take that write to it now, so that every transaction that began before is over when

@@ -174,7 +174,9 @@ const Relations::Described* Relations::current(std::uint32_t oid, std::uint32_t 
 StreamTablePtr Relations::describe(const Relation& relation, const StreamTablePtr& known,
                                    std::stop_token stop) const {
   Connection& connection = control_(stop);
-  auto now = describe_table(connection, settings_, relation.oid, stop);
+  std::optional<DescribedTable> now;
+  if (const DescribedTable* told = shapes_.find(relation.oid)) now = *told;
+  if (!now || !match(*now, relation)) now = describe_table(connection, settings_, relation.oid, stop);
   return make_stream_table(relation, now, known, settings_, connection, stop);
 }
 
@@ -183,9 +185,15 @@ void Relations::take(const pgoutput::Description& description, std::uint32_t str
   std::uint32_t oid = description.relation.oid;
   const Described* known = current(oid, streamed_by);
   StreamTablePtr table = known != nullptr ? known->table : nullptr;
-  if (!table || known->bytes != description.bytes) table = describe(description.relation, table, stop);
+  const DescribedTable* shape = shapes_.find(oid);
+  model::TableVersionPtr told = shape != nullptr ? shape->version : nullptr;
+  bool is_same = table && known->bytes == description.bytes && known->told == told;
+  if (!is_same) table = describe(description.relation, table, stop);
   ByOid& tables = streamed_by == 0 ? tables_ : streamed_[streamed_by];
-  tables[oid] = {.table = std::move(table), .bytes = std::string(description.bytes), .order = ++taken_};
+  tables[oid] = {.table = std::move(table),
+                 .bytes = std::string(description.bytes),
+                 .told = std::move(told),
+                 .order = ++taken_};
 }
 
 const StreamTable& Relations::find(std::uint32_t oid, std::uint32_t streamed_by) const {

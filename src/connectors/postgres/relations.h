@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "connectors/postgres/catalog.h"
+#include "connectors/postgres/ddl_shapes.h"
 #include "connectors/postgres/logged_row.h"
 #include "connectors/postgres/pgoutput.h"
 #include "connectors/postgres/types.h"
@@ -53,11 +54,17 @@ using Control = std::function<Connection&(std::stop_token)>;
 
 // The tables of a pgoutput stream by pg_class.oid. Used by one thread.
 //
+// A RELATION message says names, types and identity as they were at its place in the log. It does not say
+// column numbers, key order, nullability or generated columns. The event trigger's message before it does, if
+// there is one, and the catalog does, but as of now. So each is believed only where it agrees with the
+// RELATION message in every column.
+//
 // What a transaction in progress shows of a table is its own until it commits: the server describes the table
 // again to the others, and to the transaction itself after a subtransaction was rolled back.
 class Relations {
  public:
-  Relations(const Settings& settings, Control control) : settings_(settings), control_(std::move(control)) {}
+  Relations(const Settings& settings, Control control, const DdlShapes& shapes)
+      : settings_(settings), control_(std::move(control)), shapes_(shapes) {}
 
   // Takes a description, from within a piece of the transaction `streamed_by`, or 0.
   void take(const pgoutput::Description& description, std::uint32_t streamed_by, std::stop_token stop);
@@ -73,8 +80,9 @@ class Relations {
  private:
   struct Described {
     StreamTablePtr table;
-    std::string bytes;        // The description that made it.
-    std::uint64_t order = 0;  // When it was taken.
+    std::string bytes;            // The description that made it,
+    model::TableVersionPtr told;  // and the event trigger's message that was the table's last.
+    std::uint64_t order = 0;      // When it was taken.
   };
   using ByOid = std::unordered_map<std::uint32_t, Described>;
 
@@ -83,6 +91,7 @@ class Relations {
 
   const Settings& settings_;
   const Control control_;
+  const DdlShapes& shapes_;
   ByOid tables_;
   std::unordered_map<std::uint32_t, ByOid> streamed_;  // By transaction.
   std::uint64_t taken_ = 0;

@@ -27,7 +27,8 @@ class RelationsTest : public ::testing::TestWithParam<int> {
       : server_(GetParam()),
         settings_(read_settings(endpoint_at(server_.port()))),
         connection_(settings_, ConnectionPurpose::kOrdinary, "relations", {}),
-        relations_(settings_, [this](std::stop_token) -> Connection& { return connection_; }) {
+        shapes_(settings_),
+        relations_(settings_, [this](std::stop_token) -> Connection& { return connection_; }, shapes_) {
     server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
     oid_ = static_cast<std::uint32_t>(std::stoul(server_.value("SELECT 't'::regclass::oid")));
   }
@@ -57,6 +58,7 @@ class RelationsTest : public ::testing::TestWithParam<int> {
   PostgresServer server_;
   Settings settings_;
   Connection connection_;
+  DdlShapes shapes_;
   Relations relations_;
   std::uint32_t oid_ = 0;
 };

@@ -34,6 +34,7 @@ std::string libpq_ssl_mode(const Endpoint& endpoint) {
 
 // No limit that a person sets is meant to be longer.
 constexpr std::int64_t kSecondsMax = 30 * 24 * 3600;
+constexpr std::int64_t kMinutesMax = kSecondsMax / 60;
 
 std::chrono::seconds seconds_of(const SettingReader& settings, std::string_view name) {
   return std::chrono::seconds(std::clamp(settings.integer(name), std::int64_t{1}, kSecondsMax));
@@ -106,6 +107,10 @@ Settings read_settings(const Endpoint& endpoint) {
   settings.slot_name = reader.text("SlotName");
   settings.capture_ddls = reader.boolean("CaptureDdls");
   settings.ddl_artifacts_schema = reader.text("DdlArtifactsSchema");
+  settings.heartbeat_enable = reader.boolean("HeartbeatEnable");
+  settings.heartbeat_schema = reader.text("HeartbeatSchema");
+  settings.heartbeat_frequency =
+      std::chrono::minutes(std::clamp(reader.integer("HeartbeatFrequency"), std::int64_t{1}, kMinutesMax));
   return settings;
 }
 

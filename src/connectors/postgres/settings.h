@@ -62,6 +62,9 @@ struct Settings {
   std::string slot_name;  // The user's own slot; empty = Ferry makes one.
   bool capture_ddls = true;
   std::string ddl_artifacts_schema = "public";
+  bool heartbeat_enable = false;
+  std::string heartbeat_schema = "public";
+  std::chrono::minutes heartbeat_frequency{5};
 };
 
 // Makes no connection. Throws Error(kDocumentInvalid, kSettingUnknown, kSettingConflict).

@@ -42,7 +42,8 @@ void place(const PrintedTable& table, std::span<const test_decoding::Column> col
 class TestDecodingDecoder final : public ChangeDecoder {
  public:
   explicit TestDecodingDecoder(DecoderContext context)
-      : context_(std::move(context)), tables_(context_.settings, context_.control, context_.wants) {}
+      : context_(std::move(context)),
+        tables_(context_.settings, context_.control, context_.shapes, context_.wants) {}
 
   std::string options(int) const override { return std::string(test_decoding::kOptions); }
 
@@ -54,7 +55,12 @@ class TestDecodingDecoder final : public ChangeDecoder {
   void look_again(std::stop_token stop) override { tables_.look_again(stop); }
 
  private:
-  void take_event(const test_decoding::Message&, ChangeBatch&, std::stop_token) {}
+  void take_event(const test_decoding::Message& message, ChangeBatch& batch, std::stop_token stop) {
+    if (!message.transactional) return;
+    context_.take_message(
+        {.transactional = true, .lsn = end_, .prefix = message.prefix, .content = message.content}, batch,
+        stop);
+  }
 
   void take_event(const test_decoding::Begin& begin, ChangeBatch&, std::stop_token) {
     context_.writer.begin(begin.xid);
