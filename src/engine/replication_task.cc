@@ -121,6 +121,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
                       .foreign_objects = options_.foreign_objects,
                       .load_threads = options_.load_threads,
                       .on_lob_truncation = options_.on_lob_truncation,
+                      .gather_interval = options_.gather_interval,
                       .budget = MemoryBudget::of(definition_.settings, options_.load_threads)};
 
   if (state_.phase() == TaskPhase::kFinished) return result(TaskEnd::kAlreadyFinished, context);

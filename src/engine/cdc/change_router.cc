@@ -14,9 +14,6 @@ using model::Change;
 using model::ChangeKind;
 using model::Coverage;
 
-// Tables that are made one after another are copied in one pause.
-constexpr std::chrono::milliseconds kGatherInterval{500};
-
 }  // namespace
 
 class ChangeRouter::RoutedTransaction final : public model::Transaction {
@@ -198,7 +195,7 @@ bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now, const 
   return std::ranges::any_of(waiting_, [&](const Table* table) {
     const model::StreamPosition& after = table->state.copy_after;
     if (!after.empty()) return stored.resume_position >= after;
-    return noticed_at_ && now >= *noticed_at_ + kGatherInterval;
+    return noticed_at_ && now >= *noticed_at_ + context_.gather_interval;
   });
 }
 
