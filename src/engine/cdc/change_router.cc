@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "engine/tables_manager.h"
@@ -24,6 +25,7 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
   const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }
 
   bool next(Change& change) override {
+    router_.count_last();
     while (transaction_.next(change)) {
       if (router_.wants(stamp(), change)) return true;
     }
@@ -56,6 +58,7 @@ ChangeRouter::Table& ChangeRouter::add(TableState state) {
 
 std::unique_ptr<model::Transaction> ChangeRouter::route(model::Transaction& transaction) {
   ++transactions_;
+  uncounted_ = nullptr;
   context_.row_errors.begin_transaction(transaction.stamp().commit_position);
   return std::make_unique<RoutedTransaction>(*this, transaction);
 }
@@ -227,9 +230,9 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
   context_.row_errors.begin_change(table.ordinals->changes);
   if (change.kind != ChangeKind::kSchemaChange) ++table.ordinals->changes;
   switch (change.kind) {
-    case ChangeKind::kInsert: ++table.statistics->inserts; break;
-    case ChangeKind::kUpdate: ++table.statistics->updates; break;
-    case ChangeKind::kDelete: ++table.statistics->deletes; break;
+    case ChangeKind::kInsert: uncounted_ = &table.statistics->inserts; return true;
+    case ChangeKind::kUpdate: uncounted_ = &table.statistics->updates; return true;
+    case ChangeKind::kDelete: uncounted_ = &table.statistics->deletes; return true;
     case ChangeKind::kSchemaChange: {
       // The first one after a start only says what the table is like.
       bool first = table.shape == nullptr;
@@ -240,8 +243,14 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     case ChangeKind::kDrop: drop(table); [[fallthrough]];
     default: ++table.statistics->ddls; return true;
   }
+}
+
+// Only now it is known whether the target has refused the row: then it is a row error and nothing else.
+void ChangeRouter::count_last() {
+  std::int64_t* counter = std::exchange(uncounted_, nullptr);
+  if (counter == nullptr || context_.row_errors.change_is_refused()) return;
+  ++*counter;
   ++rows_;
-  return true;
 }
 
 }  // namespace ferry::engine

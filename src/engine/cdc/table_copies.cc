@@ -145,9 +145,10 @@ class InsertCopier {
       throw Error(ErrorKind::kInternal, fmt::format("the target did not make the copy of {} durable",
                                                     model::to_string(table_.source)));
     }
-    totals_.tables[table_.source].inserts += rows.rows();
-    totals_.rows += rows.rows();
-    base::log_info(base::kTargetApply, "the {} rows of table {} were written as inserts", rows.rows(),
+    std::int64_t written = rows.rows() - context_.row_errors.counts_of(table_.target).load_errors;
+    totals_.tables[table_.source].inserts += written;
+    totals_.rows += written;
+    base::log_info(base::kTargetApply, "{} rows of table {} were written as inserts", written,
                    model::to_string(table_.source));
     complete();
   }
