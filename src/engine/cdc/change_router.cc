@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/cdc/frozen_shapes.h"
+#include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 
 namespace ferry::engine {
@@ -38,7 +40,7 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
 };
 
 ChangeRouter::ChangeRouter(const TaskContext& context, Statistics& statistics)
-    : context_(context), statistics_(statistics) {
+    : context_(context), statistics_(statistics), keeps_shapes_(keeps_shapes(context.definition.settings)) {
   for (TableState& state : context.state.tables()) add(std::move(state));
 }
 
@@ -225,6 +227,10 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
   if (context_.row_errors.is_suspended(table.state.target)) {
     suspend(table);
     return false;
+  }
+  if (keeps_shapes_ && table.state.shape.empty()) {
+    table.state.shape = shape_text(**change.table);
+    context_.state.set_table(table.state);
   }
   if (table.ordinals->transaction != transactions_) *table.ordinals = {.transaction = transactions_, .changes = 0};
   context_.row_errors.begin_change(table.ordinals->changes);

@@ -80,6 +80,7 @@ class ChangeRouter {
 
   const TaskContext& context_;
   Statistics& statistics_;
+  const bool keeps_shapes_;
   std::map<Key, Table> tables_;
   std::map<model::TableName, Ordinals> ordinals_;  // By target.
   // Table versions in use, so that a change finds its table without comparing names; keeps them alive.

@@ -12,7 +12,9 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/applier.h"
+#include "engine/cdc/frozen_shapes.h"
 #include "engine/full_load/full_load.h"
+#include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 #include "model/batch_cells.h"
 
@@ -126,6 +128,7 @@ class InsertCopier {
     table_.phase = TablePhase::kLoading;
     table_.mark = unload->mark()->to_text();
     table_.copy_position = last.just_after();
+    if (keeps_shapes(context_.definition.settings)) table_.shape = shape_text(*unload->table());
     base::failpoint("before_table_loading");
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");
