@@ -9,8 +9,10 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/change_stream.h"
+#include "engine/cdc/frozen_shapes.h"
 #include "engine/cdc/table_copies.h"
 #include "engine/full_load/full_load.h"
+#include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 #include "model/recovery_schedule.h"
 
@@ -121,6 +123,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
                       .foreign_objects = options_.foreign_objects,
                       .load_threads = options_.load_threads,
                       .on_lob_truncation = options_.on_lob_truncation,
+                      .gather_interval = options_.gather_interval,
                       .budget = MemoryBudget::of(definition_.settings, options_.load_threads)};
 
   if (state_.phase() == TaskPhase::kFinished) return result(TaskEnd::kAlreadyFinished, context);
@@ -219,6 +222,9 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
     try {
       model::TableVersionPtr version = catalog->describe(name, stop);
       table.source_number = version->source_table;
+      // A stream that starts in the past tells of the shape of that time.
+      if (keeps_shapes(definition_.settings) && definition_.cdc_start_position.empty())
+        table.shape = shape_text(*version);
       // Without a load nothing is removed, so what lies there does not matter.
       target_tables->check(
           {.table = target_version(context, version),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -48,6 +49,8 @@ struct TaskOptions {
   connector::ForeignObjects foreign_objects = connector::ForeignObjects::kRefuse;
   std::int64_t load_threads = 1;
   LobRule::OnTruncation on_lob_truncation = LobRule::OnTruncation::kWarn;
+  // How long a stream goes on after a table has appeared, before it pauses for the table's copy.
+  std::chrono::milliseconds gather_interval{500};
 };
 
 // Runs one task definition from its start or its state to a final state. Recoverable errors are tried again

@@ -42,6 +42,7 @@ void RowErrorLog::Loads::data_warning(const model::DataWarning& warning) {
 
 void RowErrorLog::Changes::row_error(const model::RowError& error) {
   std::lock_guard lock(log_.mutex_);
+  log_.change_is_refused_ = true;
   Table& table = log_.tables_[error.table];
   Report report = log_.place_of_next(table);
   if (report == Report::kNew) {
@@ -92,6 +93,12 @@ void RowErrorLog::store_load(const model::TableName& table) {
 
 void RowErrorLog::begin_transaction(const model::StreamPosition& commit) {
   next_report_ = {.change = {.commit = commit, .ordinal = 0}, .report = 0};
+}
+
+void RowErrorLog::begin_change(std::uint64_t ordinal) {
+  next_report_.change.ordinal = ordinal;
+  next_report_.report = 0;
+  change_is_refused_ = false;
 }
 
 void RowErrorLog::write(Table& table, const model::RowError& error) {

@@ -44,7 +44,9 @@ class RowErrorLog {
   // What of_changes() hears next is of the change with this number among its table's changes in this
   // transaction. By the one thread that reports to of_changes().
   void begin_transaction(const model::StreamPosition& commit);
-  void begin_change(std::uint64_t ordinal) { next_report_.change.ordinal = ordinal, next_report_.report = 0; }
+  void begin_change(std::uint64_t ordinal);
+  // of_changes() has heard that the row of the change is left out. By the same thread.
+  bool change_is_refused() const { return change_is_refused_; }
 
   // DataErrorPolicy or its escalation has suspended the table: the caller leaves it alone from now on.
   bool is_suspended(const model::TableName& table) const;
@@ -96,7 +98,8 @@ class RowErrorLog {
   std::map<model::TableName, Table> tables_;
   std::ofstream out_;
   bool store_each_report_ = false;  // Set before changes are applied.
-  ReportPlace next_report_;         // Of the thread that applies changes.
+  ReportPlace next_report_;         // Of the thread that applies changes, as is the next.
+  bool change_is_refused_ = false;
 };
 
 }  // namespace ferry::engine

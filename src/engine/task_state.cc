@@ -23,7 +23,7 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
-constexpr int kStateVersion = 2;
+constexpr int kStateVersion = 3;
 
 // The schema of docs/formats/state.md.
 constexpr const char* kSchema = R"(
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS tables (
   target_schema TEXT NOT NULL, target_table TEXT NOT NULL,
   phase INTEGER NOT NULL, copy_as INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL,
   rows_loaded INTEGER NOT NULL, error TEXT NOT NULL, copy_after BLOB NOT NULL, copy_after_text TEXT NOT NULL,
-  copy_position BLOB NOT NULL, copy_position_text TEXT NOT NULL,
+  copy_position BLOB NOT NULL, copy_position_text TEXT NOT NULL, shape TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (source_schema, source_table, source_number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skipped (
   source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_number INTEGER NOT NULL,
@@ -68,6 +68,14 @@ INSERT INTO tables SELECT source_schema, source_table, 0, target_schema, target_
   rows_loaded, error, x'', '', x'', '' FROM tables_1;
 DROP TABLE tables_1;
 UPDATE facts SET value = '2' WHERE name = 'version';
+COMMIT;
+)";
+
+// Version 2 had tables without shape.
+constexpr const char* kFromVersion2 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE tables ADD COLUMN shape TEXT NOT NULL DEFAULT '';
+UPDATE facts SET value = '3' WHERE name = 'version';
 COMMIT;
 )";
 
@@ -231,8 +239,14 @@ std::unique_ptr<TaskState> TaskState::open_any(const std::filesystem::path& fold
   std::optional<std::string> stored = state->fact("version");
   if (!stored) {
     state->set_fact("version", version);
-  } else if (*stored == "1") {
+    return state;
+  }
+  if (*stored == "1") {
     state->execute(kFromVersion1);
+    stored = "2";
+  }
+  if (*stored == "2") {
+    state->execute(kFromVersion2);
   } else if (*stored != version) {
     throw Error(ErrorKind::kStateMismatch,
                 {.message = fmt::format("the task's state in {} has version {}, this program writes {}",
@@ -331,7 +345,8 @@ std::vector<TableState> TaskState::tables() const {
                       .rows_loaded = rows.integer_at(9),
                       .error = rows.text_at(10),
                       .copy_after = {rows.text_at(11), rows.text_at(12)},
-                      .copy_position = {rows.text_at(13), rows.text_at(14)}});
+                      .copy_position = {rows.text_at(13), rows.text_at(14)},
+                      .shape = rows.text_at(15)});
   }
   return tables;
 }
@@ -348,7 +363,7 @@ void TaskState::set_table(const TableState& table) {
 }
 
 void TaskState::write_table(const TableState& table) {
-  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .text(table.source.schema)
       .text(table.source.table)
       .integer(static_cast<std::int64_t>(table.source_number))
@@ -364,6 +379,7 @@ void TaskState::write_table(const TableState& table) {
       .text(table.copy_after.text())
       .blob(table.copy_position.key())
       .text(table.copy_position.text())
+      .text(table.shape)
       .run();
 }
 

@@ -243,6 +243,30 @@ INSERT INTO tables VALUES ('public', 't', 'public', 't', 2, 3, 'm', 7, '');
   }
 }
 
+TEST_F(TaskStateTest, AStateOfVersion2IsTakenOver) {
+  TableState table{.source = {"public", "t"}, .source_number = 7, .target = {"public", "t"}, .mark = "m"};
+  {
+    auto state = open();
+    state->set_table(table);
+    state->set_phase(TaskPhase::kChanges);
+  }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((folder_ / "state.db").c_str(), &database), SQLITE_OK);
+  // What version 3 added.
+  const char* back = "ALTER TABLE tables DROP COLUMN shape; UPDATE facts SET value = '2' WHERE name = 'version'";
+  ASSERT_EQ(sqlite3_exec(database, back, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  {
+    auto state = open();
+    ASSERT_EQ(state->tables().size(), 1U);
+    EXPECT_EQ(state->tables()[0].mark, "m");
+    EXPECT_EQ(state->tables()[0].shape, "");
+    table.shape = "{}";
+    state->set_table(table);
+  }
+  EXPECT_EQ(open()->tables().at(0).shape, "{}");
+}
+
 TEST_F(TaskStateTest, ADamagedFileIsNamed) {
   std::filesystem::create_directories(folder_);
   FILE* file = std::fopen((folder_ / "state.db").c_str(), "w");

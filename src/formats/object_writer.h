@@ -29,6 +29,10 @@ inline constexpr char kLoadOp = 'I';
 inline constexpr std::string_view kNotSentWarning =
     "A value that the source's log did not send was written as NULL.";
 
+// … of each value of a type without_offset.
+inline constexpr std::string_view kOffsetWarning =
+    "The offset from UTC was left out, because DMS's type TIME has none.";
+
 // The columns of one object in order: Op, the timestamp column, then the table's.
 struct ObjectShape {
   model::TableVersionPtr table;

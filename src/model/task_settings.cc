@@ -143,7 +143,7 @@ constexpr Setting kSettings[] = {
 
     {kDdlHandling, "HandleSourceTableDropped", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_dropped>}, kImplemented},
     {kDdlHandling, "HandleSourceTableTruncated", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_truncated>}, kImplemented},
-    {kDdlHandling, "HandleSourceTableAltered", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_altered>}, kStoredOnly},
+    {kDdlHandling, "HandleSourceTableAltered", Flag{at<&S::ddl_handling, &Ddl::handle_source_table_altered>}, kImplemented},
 
     {kErrorBehavior, "DataErrorPolicy", Action{at<&S::error_behavior, &Errors::data_error_policy>, kDataActions}, kImplemented},
     {kErrorBehavior, "DataTruncationErrorPolicy", Action{at<&S::error_behavior, &Errors::data_truncation_error_policy>, kDataActions}, kStoredOnly},

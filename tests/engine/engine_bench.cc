@@ -10,7 +10,8 @@ namespace ferry::test_support {
 namespace {
 
 constexpr std::string_view kEngine = "memory";
-constexpr std::chrono::milliseconds kLookInterval{10};
+constexpr std::chrono::milliseconds kLookInterval{5};
+constexpr std::chrono::milliseconds kShortInterval{20};
 
 Row row_of_key(std::int32_t id, std::string_view name) { return {int4_value(id), text_value(name)}; }
 
@@ -87,6 +88,9 @@ EngineBench::EngineBench(TargetForm form) : folder_(new_folder()) {
   definition.source.engine_name = kEngine;
   definition.target.engine_name = kEngine;
   definition.table_mappings = "{}";
+  // Tests wait for what happens after a quiet time, so it is short.
+  source_options.idle_wait_max = kShortInterval;
+  task_options.gather_interval = kShortInterval;
   target_options = {.form = form, .object_rows_max = 5, .interval = std::chrono::milliseconds(0)};
 }
 

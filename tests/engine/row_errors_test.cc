@@ -110,6 +110,49 @@ class RowErrorsTest : public testing::TestWithParam<TargetForm> {
   EngineBench bench_{GetParam()};
 };
 
+TEST_P(RowErrorsTest, ARefusedChangeIsCountedAsARowErrorAlone) {
+  bench_.target_options.refused = {"bad"};
+  bench_.make_tables(3);
+  TaskRun run(bench_);
+  until_it_follows(run);
+  auto transaction = bench_.database.begin();
+  transaction->insert(kOrders, {int4_value(900), text_value("good")});
+  transaction->insert(kOrders, {int4_value(901), text_value("bad")});
+  transaction->update(kOrders, {int4_value(1)}, {int4_value(1), text_value("bad")});
+  transaction->update(kOrders, {int4_value(3)}, {int4_value(3), text_value("better")});
+  transaction->remove(kOrders, {int4_value(5)});
+  // The last one of its transaction too.
+  transaction->insert(kOrders, {int4_value(902), text_value("bad")});
+  transaction->commit();
+  ASSERT_TRUE(bench_.events.wait_until([&] { return has_row(bench_, 900) || run.ended(); }));
+  run.request_stop();
+  TaskResult result = run.result();
+  const engine::TableStatistics& counts = line_of(result, kOrders).statistics;
+  EXPECT_EQ(counts.inserts, 1);
+  EXPECT_EQ(counts.updates, 1);
+  EXPECT_EQ(counts.deletes, 1);
+  EXPECT_EQ(counts.change_error_rows, 3);
+  EXPECT_EQ(result.rows_changed, 3);
+}
+
+TEST_P(RowErrorsTest, ARefusedRowOfACopyIsNoInsert) {
+  bench_.definition.migration_type = model::MigrationType::kCdc;
+  bench_.target_options.refused = {"bad"};
+  bench_.make_tables(1);
+  TaskRun run(bench_);
+  until_it_follows(run);
+  const model::TableName made = {"shop", "made"};
+  auto making = bench_.database.begin();
+  making->create_table(shape_of(made, model::RowIdentity::kKey));
+  for (int id : {1, 2, 3}) making->insert(made, {int4_value(id), text_value(id == 2 ? "bad" : "good")});
+  making->commit();
+  until_it_follows(run, 2);
+  run.request_stop();
+  TaskResult result = run.result();
+  EXPECT_EQ(line_of(result, made).statistics.inserts, 2);
+  EXPECT_EQ(result.rows_changed, 2);
+}
+
 TEST_P(RowErrorsTest, AnUnfinishedLoadTakesItsCountsWithIt) {
   bench_.target_options.refused = {"first"};
   bench_.make_tables(4);

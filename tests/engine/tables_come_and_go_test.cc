@@ -89,6 +89,7 @@ TEST_P(TablesComeAndGo, ANewTableIsLoadedWithWhatItHoldsAndFollowed) {
 }
 
 TEST_P(TablesComeAndGo, TablesMadeAtOnceShareAPause) {
+  bench_.task_options.gather_interval = engine::TaskOptions().gather_interval;
   bench_.make_tables(2);
   TaskRun run(bench_);
   until_it_follows(run);

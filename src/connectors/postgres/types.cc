@@ -76,6 +76,12 @@ MappedType map_varchar(std::int32_t typmod, const Settings& settings) {
   return of(sized(TypeId::kWstring, length), Codec::kText);
 }
 
+MappedType map_timetz(std::int32_t typmod) {
+  MappedType mapped = of(with_fraction(TypeId::kTime, typmod), Codec::kTimeTz);
+  mapped.type.without_offset = true;
+  return mapped;
+}
+
 MappedType map_base_type(const PgType& type, const Settings& settings) {
   switch (type.oid) {
     case oid::kInt2: return of({TypeId::kInt2}, Codec::kInt2);
@@ -103,7 +109,7 @@ MappedType map_base_type(const PgType& type, const Settings& settings) {
     case oid::kUuid: return of(sized(TypeId::kString, 36), Codec::kUuid);
     case oid::kDate: return of({TypeId::kDate}, Codec::kDate);
     case oid::kTime: return of(with_fraction(TypeId::kTime, type.typmod), Codec::kTime);
-    case oid::kTimeTz: return of(with_fraction(TypeId::kTime, type.typmod), Codec::kTimeTz);
+    case oid::kTimeTz: return map_timetz(type.typmod);
     case oid::kTimestamp: return of(with_fraction(TypeId::kDatetime, type.typmod), Codec::kTimestamp);
     case oid::kTimestampTz: return of(with_fraction(TypeId::kDatetime, type.typmod), Codec::kTimestampTz);
     // The rest is read as the server prints it.

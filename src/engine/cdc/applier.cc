@@ -13,22 +13,26 @@ using model::Checkpoint;
 // A stored checkpoint costs a write to the disk, and where no object is open every transaction moves it.
 constexpr std::chrono::milliseconds kCheckpointInterval{100};
 
-// Its changes under the LOB rule.
+// Its changes in the shapes that are kept and under the LOB rule.
 class RuledTransaction final : public model::Transaction {
  public:
-  RuledTransaction(model::Transaction& transaction, LobRule& lobs, model::RowErrorSink& errors)
-      : transaction_(transaction), lobs_(lobs), errors_(errors) {}
+  RuledTransaction(model::Transaction& transaction, FrozenShapes& shapes, LobRule& lobs, model::RowErrorSink& errors)
+      : transaction_(transaction), shapes_(shapes), lobs_(lobs), errors_(errors) {}
 
   const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }
 
   bool next(model::Change& change) override {
-    if (!transaction_.next(change)) return false;
-    lobs_.apply(change, errors_);
-    return true;
+    while (transaction_.next(change)) {
+      if (!shapes_.apply(change, errors_)) continue;
+      lobs_.apply(change, errors_);
+      return true;
+    }
+    return false;
   }
 
  private:
   model::Transaction& transaction_;
+  FrozenShapes& shapes_;
   LobRule& lobs_;
   model::RowErrorSink& errors_;
 };
@@ -46,6 +50,7 @@ Applier::Applier(const TaskContext& context, connector::SourceCapture* capture)
       whole_rows_(context.target.capabilities().whole_rows),
       // A lookup is short, and what was captured is still applied when stop is requested.
       completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
+      shapes_(context),
       lobs_(context.definition.settings, context.on_lob_truncation),
       stored_(*context.state.checkpoint()),
       apply_(context.target.apply(apply_request())) {
@@ -58,8 +63,8 @@ void Applier::apply(model::Transaction& transaction, model::RowErrorSink& errors
   // A table change outside any transaction moves nothing on.
   if (transaction.stamp().id != 0) accepted_ = checkpoint_at(transaction.stamp());
   std::unique_ptr<model::Transaction> completed = whole_rows_ ? completer_.complete(transaction) : nullptr;
-  // Looked-up values are under the rule too.
-  RuledTransaction ruled(completed ? *completed : transaction, lobs_, errors);
+  // Values are looked up in the source's own shape, and are under the rules too.
+  RuledTransaction ruled(completed ? *completed : transaction, shapes_, lobs_, errors);
   apply_->apply(ruled, accepted_, errors);
   base::failpoint("after_transaction_applied");
 }

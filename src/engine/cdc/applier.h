@@ -7,6 +7,7 @@
 
 #include "connector/source.h"
 #include "connector/target.h"
+#include "engine/cdc/frozen_shapes.h"
 #include "engine/cdc/row_completer.h"
 #include "engine/task_context.h"
 #include "model/checkpoint.h"
@@ -50,6 +51,7 @@ class Applier {
   connector::SourceCapture* const capture_;
   const bool whole_rows_;
   RowCompleter completer_;
+  FrozenShapes shapes_;
   LobRule lobs_;
   model::Checkpoint stored_;
   model::Checkpoint accepted_;

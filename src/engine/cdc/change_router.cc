@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
+#include "engine/cdc/frozen_shapes.h"
+#include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 
 namespace ferry::engine {
@@ -13,9 +16,6 @@ namespace {
 using model::Change;
 using model::ChangeKind;
 using model::Coverage;
-
-// Tables that are made one after another are copied in one pause.
-constexpr std::chrono::milliseconds kGatherInterval{500};
 
 }  // namespace
 
@@ -27,6 +27,7 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
   const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }
 
   bool next(Change& change) override {
+    router_.count_last();
     while (transaction_.next(change)) {
       if (router_.wants(stamp(), change)) return true;
     }
@@ -39,7 +40,7 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
 };
 
 ChangeRouter::ChangeRouter(const TaskContext& context, Statistics& statistics)
-    : context_(context), statistics_(statistics) {
+    : context_(context), statistics_(statistics), keeps_shapes_(keeps_shapes(context.definition.settings)) {
   for (TableState& state : context.state.tables()) add(std::move(state));
 }
 
@@ -59,6 +60,7 @@ ChangeRouter::Table& ChangeRouter::add(TableState state) {
 
 std::unique_ptr<model::Transaction> ChangeRouter::route(model::Transaction& transaction) {
   ++transactions_;
+  uncounted_ = nullptr;
   context_.row_errors.begin_transaction(transaction.stamp().commit_position);
   return std::make_unique<RoutedTransaction>(*this, transaction);
 }
@@ -198,7 +200,7 @@ bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now, const 
   return std::ranges::any_of(waiting_, [&](const Table* table) {
     const model::StreamPosition& after = table->state.copy_after;
     if (!after.empty()) return stored.resume_position >= after;
-    return noticed_at_ && now >= *noticed_at_ + kGatherInterval;
+    return noticed_at_ && now >= *noticed_at_ + context_.gather_interval;
   });
 }
 
@@ -226,13 +228,17 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     suspend(table);
     return false;
   }
+  if (keeps_shapes_ && table.state.shape.empty()) {
+    table.state.shape = shape_text(**change.table);
+    context_.state.set_table(table.state);
+  }
   if (table.ordinals->transaction != transactions_) *table.ordinals = {.transaction = transactions_, .changes = 0};
   context_.row_errors.begin_change(table.ordinals->changes);
   if (change.kind != ChangeKind::kSchemaChange) ++table.ordinals->changes;
   switch (change.kind) {
-    case ChangeKind::kInsert: ++table.statistics->inserts; break;
-    case ChangeKind::kUpdate: ++table.statistics->updates; break;
-    case ChangeKind::kDelete: ++table.statistics->deletes; break;
+    case ChangeKind::kInsert: uncounted_ = &table.statistics->inserts; return true;
+    case ChangeKind::kUpdate: uncounted_ = &table.statistics->updates; return true;
+    case ChangeKind::kDelete: uncounted_ = &table.statistics->deletes; return true;
     case ChangeKind::kSchemaChange: {
       // The first one after a start only says what the table is like.
       bool first = table.shape == nullptr;
@@ -243,8 +249,14 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     case ChangeKind::kDrop: drop(table); [[fallthrough]];
     default: ++table.statistics->ddls; return true;
   }
+}
+
+// Only now it is known whether the target has refused the row: then it is a row error and nothing else.
+void ChangeRouter::count_last() {
+  std::int64_t* counter = std::exchange(uncounted_, nullptr);
+  if (counter == nullptr || context_.row_errors.change_is_refused()) return;
+  ++*counter;
   ++rows_;
-  return true;
 }
 
 }  // namespace ferry::engine

@@ -76,9 +76,11 @@ class ChangeRouter {
   void drop(Table& table);
   void suspend(Table& table);
   bool wants(const model::TransactionStamp& stamp, const model::Change& change);
+  void count_last();
 
   const TaskContext& context_;
   Statistics& statistics_;
+  const bool keeps_shapes_;
   std::map<Key, Table> tables_;
   std::map<model::TableName, Ordinals> ordinals_;  // By target.
   // Table versions in use, so that a change finds its table without comparing names; keeps them alive.
@@ -88,6 +90,7 @@ class ChangeRouter {
   std::vector<std::pair<TableState, model::StreamPosition>> leaving_;  // … once a checkpoint has come there.
   std::optional<std::chrono::steady_clock::time_point> noticed_at_;    // The first of waiting_ in this stream.
   std::uint64_t transactions_ = 0;
+  std::int64_t* uncounted_ = nullptr;  // The count of the row change that the target has in hand.
   std::int64_t rows_ = 0;
 };
 

@@ -12,7 +12,9 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/applier.h"
+#include "engine/cdc/frozen_shapes.h"
 #include "engine/full_load/full_load.h"
+#include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 #include "model/batch_cells.h"
 
@@ -126,6 +128,7 @@ class InsertCopier {
     table_.phase = TablePhase::kLoading;
     table_.mark = unload->mark()->to_text();
     table_.copy_position = last.just_after();
+    if (keeps_shapes(context_.definition.settings)) table_.shape = shape_text(*unload->table());
     base::failpoint("before_table_loading");
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");
@@ -145,9 +148,10 @@ class InsertCopier {
       throw Error(ErrorKind::kInternal, fmt::format("the target did not make the copy of {} durable",
                                                     model::to_string(table_.source)));
     }
-    totals_.tables[table_.source].inserts += rows.rows();
-    totals_.rows += rows.rows();
-    base::log_info(base::kTargetApply, "the {} rows of table {} were written as inserts", rows.rows(),
+    std::int64_t written = rows.rows() - context_.row_errors.counts_of(table_.target).load_errors;
+    totals_.tables[table_.source].inserts += written;
+    totals_.rows += written;
+    base::log_info(base::kTargetApply, "{} rows of table {} were written as inserts", written,
                    model::to_string(table_.source));
     complete();
   }

@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "engine/cdc/frozen_shapes.h"
+#include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 
 namespace ferry::engine {
@@ -60,6 +62,7 @@ class TableLoader {
     table_.phase = TablePhase::kLoading;
     ++table_.load_epoch;
     table_.mark = unload->mark() ? unload->mark()->to_text() : std::string();
+    if (keeps_shapes(context_.definition.settings)) table_.shape = shape_text(*unload->table());
     base::failpoint("before_table_loading");
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");

@@ -15,7 +15,8 @@ class PlainColumn final : public CsvColumn {
  public:
   using Native = typename Form::Native;
 
-  PlainColumn(Form form, const CsvQuoting& quoting) : form_(form), quoting_(quoting) {}
+  PlainColumn(Form form, const CsvQuoting& quoting, Appended uncut)
+      : form_(form), quoting_(quoting), uncut_(uncut) {}
 
   Appended append_row(ByteBuffer& out, std::int64_t row) const override {
     return append(out, view_.value<Native>(row));
@@ -29,11 +30,12 @@ class PlainColumn final : public CsvColumn {
     std::size_t start = out.size();
     out.grow_to(form_.put(out.room(form_.text_max(value)), value));
     if (quoting_.concerns_numbers()) quoting_.quote_from(out, start);
-    return form_.loses(value) ? Appended::kCut : Appended::kWhole;
+    return form_.loses(value) ? Appended::kCut : uncut_;
   }
 
   Form form_;
   const CsvQuoting& quoting_;
+  const Appended uncut_;
 };
 
 // The source's own text. When a bound array holds nothing to quote, which one fast look at all its bytes
@@ -75,7 +77,8 @@ std::unique_ptr<CsvColumn> make_csv_column(const model::LogicalType& type, const
     if constexpr (std::is_same_v<decltype(form), TextForm>) {
       return std::make_unique<TextColumn>(quoting);
     } else {
-      return std::make_unique<PlainColumn<decltype(form)>>(form, quoting);
+      auto uncut = type.without_offset ? CsvColumn::Appended::kWithoutOffset : CsvColumn::Appended::kWhole;
+      return std::make_unique<PlainColumn<decltype(form)>>(form, quoting, uncut);
     }
   });
 }

@@ -21,8 +21,8 @@ class CsvColumn {
   void bind(const arrow::Array& array, std::int64_t first);
   bool is_null(std::int64_t row) const { return view_.is_null(row); }
 
-  // kCut: digits of the second were left out.
-  enum class Appended : std::uint8_t { kWhole, kCut };
+  // kCut: digits of the second were left out. kWithoutOffset: all but the offset from UTC was written.
+  enum class Appended : std::uint8_t { kWhole, kCut, kWithoutOffset };
   // `row` is not null.
   virtual Appended append_row(ByteBuffer& out, std::int64_t row) const = 0;
   virtual Appended append_cell(ByteBuffer& out, std::string_view bytes) const = 0;

@@ -93,6 +93,7 @@ class CsvWriter final : public ObjectWriter {
   }
   void note(std::size_t column, CsvColumn::Appended appended) {
     if (appended == CsvColumn::Appended::kCut) warnings_.push_back({column, kCutWarning});
+    if (appended == CsvColumn::Appended::kWithoutOffset) warnings_.push_back({column, kOffsetWarning});
   }
   void flush() {
     if (buffer_.size() > 0) sink_->write(buffer_.text());
@@ -213,7 +214,8 @@ void CsvWriter::append_value(std::size_t column, std::int64_t row) {
 }
 
 bool CsvWriter::append_out_of_domain(std::size_t column, std::string_view text) {
-  Ruling ruling = rule_out_of_domain(Format::kCsv, shape_.table->columns[column].type, text);
+  const model::LogicalType& type = shape_.table->columns[column].type;
+  Ruling ruling = rule_out_of_domain(Format::kCsv, type, text);
   if (ruling.action == Ruling::Action::kRefuse) {
     refusal_ = {column, ruling.reason};
     return false;
@@ -222,6 +224,7 @@ bool CsvWriter::append_out_of_domain(std::size_t column, std::string_view text) 
   start_field();
   quoting_.append_field(buffer_, ruling.text);
   if (!ruling.warning.empty()) warnings_.push_back({column, ruling.warning});
+  if (type.without_offset) warnings_.push_back({column, kOffsetWarning});
   return true;
 }
 

@@ -326,6 +326,16 @@ TEST(CsvWriter, FinerDigitsThanTheScaleAreCutAndCounted) {
   EXPECT_EQ(written.errors.warnings.size(), 1U);
 }
 
+TEST(CsvWriter, TimesWithoutTheirOffsetAreCounted) {
+  TestTable table = make_table({column("at", {.id = TypeId::kTime, .scale = 6, .without_offset = true})},
+                               {{cell(std::int64_t{1})}, {out_of_domain("24:00:00-03:30")}}, {});
+  for (const Written& written : {load(table), changes(table)}) {
+    ASSERT_EQ(written.errors.warnings.size(), 2U);
+    EXPECT_EQ(written.errors.warnings[0].what, kOffsetWarning);
+    EXPECT_EQ(written.errors.warnings[1].column, "at");
+  }
+}
+
 TEST(CsvWriter, ASlicedBatchGivesItsOwnRows) {
   TestTable table = edge_values();
   model::RecordBatch batch = table.batch();

@@ -270,6 +270,9 @@ void ParquetWriter::encode(const Rowset& rowset, std::int64_t first, std::int64_
   if (errors == nullptr) return;
   for (std::size_t i = 0; i < cut.size(); ++i) {
     for (; cut[i] > 0; --cut[i]) warn(i, kCutWarning, *errors);
+    if (!shape_.table->columns[i].type.without_offset) continue;
+    auto values = rowset.columns[i]->Slice(first, count);
+    for (std::int64_t n = values->length() - values->null_count(); n > 0; --n) warn(i, kOffsetWarning, *errors);
   }
 }
 
@@ -325,6 +328,7 @@ void ParquetWriter::append_cells(const ChangeRow& row, model::RowErrorSink& erro
         } else if (columns_[i]->append_cell(cell.bytes) == ParquetColumn::Appended::kCut) {
           warn(i, kCutWarning, errors);
         }
+        if (type.without_offset) warn(i, kOffsetWarning, errors);
         break;
       case model::CellState::kNotSent:
         columns_[i]->append_null();

@@ -393,6 +393,18 @@ TEST(ParquetWriter, AllRowsRefused) {
   EXPECT_EQ(footer_of(written.file)->num_rows(), 0);
 }
 
+TEST(ParquetWriter, TimesWithoutTheirOffsetAreCounted) {
+  TestTable table =
+      make_table({column("at", {.id = TypeId::kTime, .scale = 6, .without_offset = true})},
+                 {{cell(std::int64_t{1})}, {out_of_domain("24:00:00-03:30")}, {cell(std::int64_t{2})}}, {});
+  for (bool as_load : {true, false}) {
+    Written written = as_load ? load(table) : changes(table);
+    EXPECT_EQ(written.errors.errors.size(), 1U);
+    ASSERT_EQ(written.errors.warnings.size(), 2U);
+    EXPECT_EQ(written.errors.warnings[0].what, kOffsetWarning);
+  }
+}
+
 TEST(ParquetWriter, MillisecondsAreCutTowardsThePastAndCounted) {
   TestTable table = make_table({column("at", {.id = TypeId::kDatetime, .scale = 6}),
                                 column("time", {.id = TypeId::kTime, .scale = 6})},

@@ -126,7 +126,7 @@ void MemoryCapture::announce_unknown_tables() {
 
 void MemoryCapture::next(ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
                          std::stop_token stop) {
-  auto until = std::chrono::steady_clock::now() + wait;
+  auto until = std::chrono::steady_clock::now() + std::min(wait, options_.idle_wait_max);
   connection_.call("capture.next", stop, [&] {
     meet_deadline();
     send_acknowledgement();

@@ -32,6 +32,8 @@ struct MemorySourceOptions {
   std::chrono::milliseconds idle_timeout{0};
   // The least time between two heartbeats, by the database's clock.
   std::chrono::milliseconds heartbeat_interval{0};
+  // A source that is idle says so after this time, or after the caller's where that is shorter.
+  std::chrono::milliseconds idle_wait_max{500};
 };
 
 // The source connector over a MemoryDatabase. Names of calls for Faults: source.check, catalog.tables,
