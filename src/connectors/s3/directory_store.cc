@@ -23,14 +23,17 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kStagedPrefix = ".ferry-";
 constexpr std::string_view kStagedSuffix = ".partial";
+// What is written to see whether a folder can be written to.
+constexpr std::string_view kProbe = "ferry";
 
 [[noreturn]] void fail(int error, std::string_view action, const fs::path& path) {
   bool full = error == ENOSPC || error == EDQUOT;
-  throw Error(full ? ErrorKind::kTargetFull : ErrorKind::kTargetUnwritable,
-              {.message = fmt::format("cannot {} {}: {}", action, path.string(), ::strerror(error)),
-               .remedy = full ? "Free space on the target and run the same command again; it goes on where it was."
-                              : "Give the user Ferry runs as the right to write there, or name another directory.",
-               .vendor_code = ::strerrorname_np(error) == nullptr ? "" : ::strerrorname_np(error)});
+  throw Error(
+      full ? ErrorKind::kTargetFull : ErrorKind::kTargetUnwritable,
+      {.message = fmt::format("cannot {} {}: {}", action, path.string(), ::strerror(error)),
+       .remedy = full ? "Free space on the target and run the same command again; it goes on where it was."
+                      : "Give the user Ferry runs as the right to write there, or name another directory.",
+       .vendor_code = ::strerrorname_np(error) == nullptr ? "" : ::strerrorname_np(error)});
 }
 
 // Closes the descriptor it owns.
@@ -167,16 +170,25 @@ class DirectoryStore final : public ObjectStore {
   void probe() override {
     fs::path existing = root_;
     while (existing.has_relative_path() && !fs::exists(existing)) existing = existing.parent_path();
-    {
-      StagedFile probe(root_, root_, ++staged_);
-      probe.write("ferry");
-      // The probe's destructor removes the file.
-    }
+    try_to_write();
     // A start that fails later leaves no trace; the first object makes the folders again.
     remove_empty_folders(root_, existing);
   }
 
  private:
+  // Into a file without a name, which a kill at the wrong moment does not leave behind; not every file system
+  // has such files.
+  void try_to_write() {
+    make_folder(root_);
+    Descriptor unnamed(::open(root_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+    if (unnamed.get() < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+      StagedFile(root_, root_, ++staged_).write(kProbe);
+      return;
+    }
+    if (unnamed.get() < 0) fail(errno, "create a file in", root_);
+    if (::write(unnamed.get(), kProbe.data(), kProbe.size()) < 0) fail(errno, "write a file in", root_);
+  }
+
   fs::path folder_of(const std::string& prefix) const {
     return prefix.empty() ? root_ : root_ / std::string_view(prefix).substr(0, prefix.size() - 1);
   }
