@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "base/error.h"
 
@@ -15,8 +14,6 @@ using base::Error;
 using base::ErrorKind;
 using model::Cell;
 using model::CellState;
-
-constexpr std::chrono::milliseconds kVisiblePoll{2};
 
 }  // namespace
 
@@ -47,7 +44,8 @@ void PostgresLookup::wait_until_visible(std::uint64_t transaction, std::stop_tok
                                      transaction, settings_.execute_timeout.count()),
               .remedy = "Look whether its commit waits for a synchronous standby, or raise ExecuteTimeout."});
     }
-    std::this_thread::sleep_for(kVisiblePoll);
+    // Waited for on the server, with the stop token in hand.
+    connection_->run("SELECT pg_sleep(0.002)", "wait for a transaction to be visible", stop);
   }
   visible_ = transaction;
 }
