@@ -18,6 +18,21 @@ using model::ErrorAction;
 // The log names the first few rows of a table; the row_errors file has all of them.
 constexpr std::int64_t kLoggedRowsMax = 10;
 
+// A key is the source's own text; as a field of a line it must not end the field or the line.
+std::string as_field(std::string_view text) {
+  std::string field;
+  for (char c : text) {
+    switch (c) {
+      case '\t': field += "\\t"; break;
+      case '\n': field += "\\n"; break;
+      case '\r': field += "\\r"; break;
+      case '\\': field += "\\\\"; break;
+      default: field += c;
+    }
+  }
+  return field;
+}
+
 }  // namespace
 
 RowErrorLog::RowErrorLog(TaskState& state, std::filesystem::path file, model::ErrorBehavior behavior)
@@ -105,7 +120,8 @@ void RowErrorLog::write(Table& table, const model::RowError& error) {
   if (!out_.is_open()) out_.open(file_, std::ios::app);
   out_ << fmt::format("{:%Y-%m-%dT%H:%M:%SZ}\t{}\t{}\t{}\t{}\n",
                       std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()),
-                      model::to_string(error.table), error.key, error.column, error.reason);
+                      as_field(model::to_string(error.table)), as_field(error.key), as_field(error.column),
+                      as_field(error.reason));
   out_.flush();
   if (!out_) {
     throw Error(ErrorKind::kStateUnusable,
@@ -114,7 +130,8 @@ void RowErrorLog::write(Table& table, const model::RowError& error) {
   }
   if (table.counts.load_errors + table.counts.change_errors <= kLoggedRowsMax) {
     base::log_warning(base::kTargetLoad, "row error in table {} ({}), column '{}': {}; see {}",
-                      model::to_string(error.table), error.key, error.column, error.reason, file_.string());
+                      as_field(model::to_string(error.table)), as_field(error.key), error.column,
+                      error.reason, file_.string());
   }
 }
 

@@ -14,7 +14,8 @@ namespace ferry::engine {
 
 // Counts bad rows per target table, logs them, writes them to the task's row_errors file and acts as
 // ErrorBehavior says (AWS DMS user guide, "Error handling task settings"). A line of the file has the time,
-// the table, the key, the column and the reason, separated by tabs; never a value outside the key.
+// the table, the key, the column and the reason, separated by tabs; never a value outside the key. A tab, a
+// line's end or a backslash in them is written \t, \n, \r, \\.
 // Thread-safe.
 //
 // The counts outlive the process, each bad row once. A load's counts are stored when the load is complete,
