@@ -63,7 +63,7 @@ matrix: deps build  ## Print what becomes of each data type in files
 memory: deps build  ## The most memory that huge tables, values and transactions take; SCALE=1 is full size
 	@$(PYTHON) bench/memory.py --ferry $(FERRY) --scale $(SCALE) --format both
 
-soak: deps build  ## Long runs with faults: MINUTES=30, SEED, SOAK_ARGS="--format both"
+soak: deps build  ## Long runs with faults: MINUTES=30, SEED, SOAK_ARGS="--postgres 17"
 	@$(PYTHON) tools/soak.py --ferry $(FERRY) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(SOAK_ARGS)
 
 mutants: deps  ## Break the code on purpose and see that a test fails

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Runs Ferry for long under a seeded load while it is killed again and again, and proves that nothing is lost.
 
-The run is a sequence of rounds. A round copies the tables anew and follows their changes while writers work;
-Ferry is killed with SIGKILL, at random times or by itself at one of its named failpoints, and started again
-with the same command. At the end of the round the writers pause, Ferry writes all it has captured and stops, and
-every table's files are replayed and compared with the source. The first difference ends the run, and what it
-needs to be understood is kept.
+The run is a sequence of rounds. A round copies the tables anew and follows their changes while writers work, TRUNCATE
+and ALTER among what they do; Ferry is killed with SIGKILL, at random times or by itself at one of its named
+failpoints, and started again with the same command. At the end of the round the writers pause, Ferry writes all it has
+captured and stops, and every table's files are replayed and compared with the source. The first difference ends the
+run, and what it needs to be understood is kept.
 
-With --once-each-failpoint the tables are small and there are two rounds for each format: in one Ferry dies once at
-each failpoint of a load, in the other at each failpoint of following changes. A failpoint that is not reached fails
-the run.
+Rounds come in variants: of the files' format, of the decoder, and of what transactions go through. Each variant has
+first a round in which Ferry dies once at each failpoint of a load and one in which it dies at each failpoint of
+following changes; a failpoint that is not reached fails the run. Then the variants take turns with random kills until
+the time is over, each at least once. With --minutes 0 there are no random kills.
 
 The seed decides what each writer does and when Ferry is to be killed; it is printed and can be given again.
 """
@@ -48,20 +49,43 @@ from table_files import CHANGE_NAME, FilesError, Layout  # noqa: E402
 
 SERVER_SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB")
 # By major version, what makes the server send transactions while they are in progress: the larger ones, or every one.
-STREAMING_SETTINGS = {major: ("logical_decoding_work_mem = 64kB",) for major in (14, 15)} | {
-    major: ("debug_logical_replication_streaming = immediate",) for major in (16, 17, 18)}
-CDC_MAX_BATCH_INTERVAL_S = 2
-SHORT_CDC_MAX_BATCH_INTERVAL_S = 1
+STREAMING_SETTINGS = {major: ("logical_decoding_work_mem", "64kB") for major in (14, 15)} | {
+    major: ("debug_logical_replication_streaming", "immediate") for major in (16, 17, 18)}
+CDC_MAX_BATCH_INTERVAL_S = 1
 CSV_NULL_VALUE = "\\N"
 BUCKET = "soak"
-ROUND_S = 240
-FORMATS = ("parquet", "csv")
-ROWS, SHORT_ROWS = 100_000, 10_000
+ROUND_S, ROUND_MIN_S = 180, 20
+ROWS = 100_000
 ROWS_MIN = 10_000  # fewer, and a writer may run out of rows to change
-WRITERS, SHORT_WRITERS = 4, 2
+WRITERS = 4
+# The least MemoryLimitTotal that Ferry takes; a writer's bulk transaction is larger than what it leaves the sorter.
+SPILLING_MEMORY_LIMIT_MB = 32
+SPILLED_LINE = "goes to disk"
 DRAIN_DEADLINE_S = 600
 FOLLOWS_DEADLINE_S = 60
 RULES = WriterRules(version_column=soak_writers.VERSION_COLUMN)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The kind of a round. `streaming`: the server sends transactions while they are in progress. `spill`: Ferry has
+    so little memory that large transactions go through its disk."""
+
+    format: str
+    plugin: str
+    streaming: bool = False
+    spill: bool = False
+
+    @property
+    def name(self) -> str:
+        return "-".join([self.format, self.plugin, *(["streaming"] if self.streaming else []),
+                         *(["spill"] if self.spill else [])])
+
+
+VARIANTS = {variant.name: variant for variant in (
+    Variant("csv", "pgoutput"), Variant("parquet", "pgoutput", streaming=True), Variant("csv", "test_decoding"),
+    Variant("parquet", "pgoutput", spill=True), Variant("csv", "pgoutput", streaming=True, spill=True),
+    Variant("parquet", "test_decoding", spill=True))}
 
 
 @dataclass
@@ -73,7 +97,9 @@ class Totals:
     operations: Counter[str] = field(default_factory=Counter)
     loaded: int = 0
     files: int = 0
-    streamed: int = 0  # transactions sent while they were in progress; a transaction may count again after a kill
+    # Transactions sent while they were in progress, and gone through Ferry's disk; one may count again after a kill.
+    streamed: int = 0
+    spilled: int = 0
 
     def add(self, comparisons: list[Comparison]) -> None:
         for comparison in comparisons:
@@ -83,28 +109,29 @@ class Totals:
                 self.files += len(comparison.replay.files.all)
 
 
-def task_document(server: PostgresServer, arguments: argparse.Namespace, data_format: str,
-                  target: Path) -> dict[str, object]:
+def task_document(server: PostgresServer, variant: Variant, target: Path) -> dict[str, object]:
     """The task as DMS's own API shapes say it."""
-    source = {
-        "EndpointIdentifier": "soak-source", "EndpointType": "source", "EngineName": "postgres",
-        "ServerName": "127.0.0.1", "Port": server.port, "DatabaseName": "postgres", "Username": USER,
-        "Password": PASSWORD,
+    postgres_settings: dict[str, object] = {}
+    if variant.plugin == "test_decoding":
+        postgres_settings["PluginName"] = "test-decoding"
+    if variant.streaming:
+        postgres_settings["CaptureDdls"] = False  # Transactions with messages about DDL are sent whole.
+    s3_settings: dict[str, object] = {
+        "BucketName": BUCKET, "DataFormat": variant.format, "CdcMaxBatchInterval": CDC_MAX_BATCH_INTERVAL_S,
     }
-    if arguments.plugin == "test_decoding":
-        source["PostgreSQLSettings"] = {"PluginName": "test-decoding"}
-    s3_settings = {
-        "BucketName": BUCKET, "DataFormat": data_format, "CdcMaxBatchInterval": SHORT_CDC_MAX_BATCH_INTERVAL_S
-        if arguments.once_each_failpoint else CDC_MAX_BATCH_INTERVAL_S,
-    }
-    if data_format == "csv":
-        s3_settings["CsvNullValue"] = CSV_NULL_VALUE
-        if arguments.ddl:
-            s3_settings["AddColumnName"] = True
+    if variant.format == "csv":
+        # Without a header nobody could tell which columns a file of an altered table has.
+        s3_settings |= {"CsvNullValue": CSV_NULL_VALUE, "AddColumnName": True}
     # Files of a truncated table go only where the document names the setting.
-    task_settings = {"ChangeProcessingDdlHandlingPolicy": {"HandleSourceTableTruncated": True}} if arguments.ddl else {}
+    task_settings: dict[str, object] = {"ChangeProcessingDdlHandlingPolicy": {"HandleSourceTableTruncated": True}}
+    if variant.spill:
+        task_settings["ChangeProcessingTuning"] = {"MemoryLimitTotal": SPILLING_MEMORY_LIMIT_MB}
     return {
-        "SourceEndpoint": source,
+        "SourceEndpoint": {
+            "EndpointIdentifier": "soak-source", "EndpointType": "source", "EngineName": "postgres",
+            "ServerName": "127.0.0.1", "Port": server.port, "DatabaseName": "postgres", "Username": USER,
+            "Password": PASSWORD, "PostgreSQLSettings": postgres_settings,
+        },
         "TargetEndpoint": {
             "EndpointIdentifier": "soak-target", "EndpointType": "target", "EngineName": "s3",
             "EndpointUrl": f"file://{target}", "S3Settings": s3_settings,
@@ -130,21 +157,31 @@ def list_failpoints(ferry: Path) -> list[str]:
 class Round:
     """One load and its changes, in a folder of its own."""
 
-    def __init__(self, server: PostgresServer, arguments: argparse.Namespace, data_format: str, folder: Path,
+    def __init__(self, server: PostgresServer, arguments: argparse.Namespace, variant: Variant, folder: Path,
                  totals: Totals) -> None:
         self._server = server
         self._arguments = arguments
-        # Without a header nobody could tell which columns a CSV file has.
-        self._layout = Layout(format=data_format, null_marker=CSV_NULL_VALUE,
-                              header=arguments.ddl and data_format == "csv", columns_change=arguments.ddl)
-        self._touches = soak_writers.touches(arguments.writers if arguments.ddl else 0)
+        self._variant = variant
+        self._layout = Layout(format=variant.format, null_marker=CSV_NULL_VALUE, header=variant.format == "csv",
+                              columns_change=True)
+        self._touches = soak_writers.touches(arguments.writers)
         self._totals = totals
         self._target = folder / "files"
         self._state = folder / "state"
         self._target.mkdir(parents=True)
         self._task = folder / "task.json"
-        self._task.write_text(json.dumps(task_document(server, arguments, data_format, self._target), indent=2))
+        self._task.write_text(json.dumps(task_document(server, variant, self._target), indent=2))
+        self._set_streaming()
         self.ferry = FerryProcess([arguments.ferry, "run", self._task, "--state", self._state], folder / "ferry.log")
+
+    def _set_streaming(self) -> None:
+        """As a setting of the user's, which holds for its next connection."""
+        if self._server.major not in STREAMING_SETTINGS:
+            return
+        name, value = STREAMING_SETTINGS[self._server.major]
+        change = f"SET {name} = '{value}'" if self._variant.streaming else f"RESET {name}"
+        with psycopg.connect(self._server.dsn(), autocommit=True) as connection:
+            connection.execute(f"ALTER ROLE {USER} {change}".encode())
 
     def live(self, life: soak_kills.Life) -> None:
         """Starts Ferry and lets it live until its failpoint, or for so long and then kills it."""
@@ -208,10 +245,13 @@ class Round:
         self._totals.add(comparisons)
         return print_comparisons(comparisons)
 
-    def count_streamed(self) -> None:
-        if self._arguments.streaming:
+    def count_ways(self) -> None:
+        """Counts the transactions that came in progress and that went through the disk."""
+        if self._variant.streaming:
             [(count,)] = self._server.sql("SELECT coalesce(sum(stream_txns), 0) FROM pg_stat_replication_slots")
             self._totals.streamed += int(count)
+        log = self._state / "logs" / "task.log"
+        self._totals.spilled += log.read_text(errors="replace").count(SPILLED_LINE)
 
     def clean(self) -> None:
         """Has Ferry take its slot and its other traces out of the source, and looks whether it did."""
@@ -236,13 +276,14 @@ class Soak:
         self._random = random.Random(f"{arguments.seed}/kills")
         self._failpoints = list_failpoints(arguments.ferry)
 
-    def _run_round(self, name: str, data_format: str, plan: soak_kills.KillPlan) -> bool:
+    def _run_round(self, kind: str, variant: Variant, plan: soak_kills.KillPlan) -> bool:
         """Returns whether files and source are equal; the round's folder then goes."""
+        name = f"{self.totals.rounds + 1}-{kind}-{variant.name}"
         folder = self._folder / name
-        print(f"{name}, {data_format}: {plan}", flush=True)
+        print(f"{name}: {plan}", flush=True)
         started = time.monotonic()
         self._writers.resume()
-        current = Round(self._server, self._arguments, data_format, folder, self.totals)
+        current = Round(self._server, self._arguments, variant, folder, self.totals)
         try:
             for life in plan.lives():
                 current.live(life)
@@ -255,37 +296,38 @@ class Soak:
         drained = time.monotonic()
         if not current.compare():
             return False
-        current.count_streamed()
+        current.count_ways()
         current.clean()
         shutil.rmtree(folder)
         print(f"{name}: {lived - started:.0f} s of killing, {drained - lived:.0f} s of catching up, "
               f"{time.monotonic() - drained:.0f} s of comparing", flush=True)
         return True
 
-    def run_for(self, minutes: float) -> bool:
-        """Rounds with random kills until the time is over, at least one."""
-        end = time.monotonic() + minutes * 60
-        for number, data_format in enumerate(itertools.cycle(self._arguments.format), start=1):
-            left_s = end - time.monotonic()
-            if number > 1 and left_s < CDC_MAX_BATCH_INTERVAL_S:
+    def run(self) -> bool:
+        """Each failpoint in each variant, then random kills until the time is over."""
+        end = time.monotonic() + self._arguments.minutes * 60
+        variants = [VARIANTS[name] for name in self._arguments.variants]
+        for variant in variants:
+            for group, plan in soak_kills.failpoint_groups(self._failpoints).items():
+                if not self._run_round(group, variant, plan):
+                    return False
+        if self._arguments.minutes == 0:
+            return True
+        # What is left, in equal shares at first.
+        share_s = min(ROUND_S, max((end - time.monotonic()) / len(variants), ROUND_MIN_S))
+        for number, variant in enumerate(itertools.cycle(variants)):
+            if number >= len(variants) and time.monotonic() > end:
                 return True
-            plan = soak_kills.RandomKills(self._random, self._failpoints, min(ROUND_S, left_s))
-            if not self._run_round(f"round-{number}", data_format, plan):
+            if not self._run_round("random", variant, soak_kills.RandomKills(self._random, self._failpoints, share_s)):
                 return False
         raise AssertionError("unreachable")
 
-    def run_each_failpoint(self) -> bool:
-        """For each format a round with the failpoints of a load and one with those of changes."""
-        return all(self._run_round(f"{group}-{data_format}", data_format, plan)
-                   for data_format in self._arguments.format
-                   for group, plan in soak_kills.failpoint_groups(self._failpoints).items())
-
     def print_totals(self) -> None:
         counts = self._writers.counts
-        streaming = f", {self.totals.streamed:,} transactions sent in progress" if self._arguments.streaming else ""
-        print(f"\nseed {self._arguments.seed}, {' and '.join(self._arguments.format)}, {self._arguments.plugin}"
-              f"{streaming}: {self.totals.rounds} rounds, {sum(self.totals.kills.values())} kills")
+        print(f"\nseed {self._arguments.seed}, PostgreSQL {self._server.major}, {', '.join(self._arguments.variants)}: "
+              f"{self.totals.rounds} rounds, {sum(self.totals.kills.values())} kills")
         print(f"transactions: {counts.pop('commits', 0):,} committed, {counts.pop('rollbacks', 0):,} rolled back")
+        print(f"of them {self.totals.streamed:,} sent in progress, {self.totals.spilled:,} through Ferry's disk")
         changes = ", ".join(f"{self.totals.operations[operation]:,} {operation}" for operation in "IUD")
         print(f"rows in files: {self.totals.loaded:,} loaded, {changes}; {self.totals.files:,} files")
         kills = Counter(self.totals.kills)
@@ -297,18 +339,19 @@ class Soak:
 
 def run(arguments: argparse.Namespace, folder: Path) -> bool:
     with ExitStack() as cleanup:
-        server = cleanup.enter_context(PostgresServer(
-            arguments.postgres,
-            SERVER_SETTINGS + (STREAMING_SETTINGS[arguments.postgres] if arguments.streaming else ())))
-        soak_writers.create_tables(server.dsn(), arguments.rows, arguments.writers if arguments.ddl else 0)
+        server = cleanup.enter_context(PostgresServer(arguments.postgres, SERVER_SETTINGS))
+        soak_writers.create_tables(server.dsn(), arguments.rows, arguments.writers)
         writers = soak_writers.Writers(server.dsn(), arguments.seed, arguments.writers, arguments.rows,
-                                       ddl=arguments.ddl, rate=arguments.rate)
+                                       rate=arguments.rate)
         cleanup.callback(writers.end)
         soak = Soak(server, arguments, folder, writers)
-        equal = soak.run_each_failpoint() if arguments.once_each_failpoint else soak.run_for(arguments.minutes)
+        equal = soak.run()
         soak.print_totals()
-        if equal and arguments.streaming and soak.totals.streamed == 0:
+        variants = [VARIANTS[name] for name in arguments.variants]
+        if equal and any(variant.streaming for variant in variants) and soak.totals.streamed == 0:
             raise FerryError("no transaction was sent while it was in progress")
+        if equal and arguments.minutes > 0 and any(variant.spill for variant in variants) and soak.totals.spilled == 0:
+            raise FerryError("no transaction went through Ferry's disk")
         return equal
 
 
@@ -320,37 +363,24 @@ def end_like_interrupt(signal_number: int, frame: FrameType | None) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ferry", type=Path, default=REPOSITORY / "build" / "ferry", help="the program")
-    parser.add_argument("--minutes", type=float, default=30, help="how long (default %(default)s)")
+    parser.add_argument("--minutes", type=float, default=30, help="how long, with one round of each variant at the least (default %(default)s); "
+                             "0: each failpoint, and nothing else")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1 << 32), help="default: a random one")
-    parser.add_argument("--format", choices=(*FORMATS, "both"), default="parquet",
-                        help="of the files (default %(default)s); both: in turn, a round each")
-    parser.add_argument("--plugin", choices=("pgoutput", "test_decoding"), default="pgoutput")
-    parser.add_argument("--streaming", action="store_true",
-                        help="the server sends transactions while they are in progress: of more than 64 kB, or "
-                             "all of them from version 16 on")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME",
+                        help=f"of {', '.join(VARIANTS)} (default: all)")
     parser.add_argument("--postgres", type=int, default=15, help="the server's major version (default %(default)s)")
-    parser.add_argument("--writers", type=int,
-                        help=f"connections that write (default {WRITERS}, or {SHORT_WRITERS} for each failpoint)")
-    parser.add_argument("--rows", type=int,
-                        help=f"rows of the longest table at first (default {ROWS}, or {SHORT_ROWS} for each failpoint)")
+    parser.add_argument("--writers", type=int, default=WRITERS, help="connections that write (default %(default)s)")
+    parser.add_argument("--rows", type=int, default=ROWS, help="rows of the longest table at first (default %(default)s)")
     parser.add_argument("--rate", type=float, default=0,
                         help="the most transactions a second that all writers together begin (default: as many as can)")
-    parser.add_argument("--ddl", action="store_true", help="writers also truncate and alter tables of their own")
-    parser.add_argument("--once-each-failpoint", action="store_true",
-                        help="die once at each failpoint, for no set time")
     parser.add_argument("--keep", type=Path, metavar="DIR",
                         help="where a failed run leaves its new folder (default: the temporary folder)")
     arguments = parser.parse_args()
     arguments.ferry = arguments.ferry.resolve()
     if not os.access(arguments.ferry, os.X_OK):
         parser.error(f"there is no program {arguments.ferry}; run 'make build'")
-    arguments.format = FORMATS if arguments.format == "both" else (arguments.format,)
-    if arguments.rows is None:
-        arguments.rows = SHORT_ROWS if arguments.once_each_failpoint else ROWS
-    if arguments.writers is None:
-        arguments.writers = SHORT_WRITERS if arguments.once_each_failpoint else WRITERS
-    if arguments.streaming and (arguments.plugin != "pgoutput" or arguments.postgres not in STREAMING_SETTINGS):
-        parser.error("--streaming needs pgoutput and PostgreSQL 14 or later")
+    if arguments.postgres not in STREAMING_SETTINGS and any(VARIANTS[name].streaming for name in arguments.variants):
+        parser.error("variants with streaming need PostgreSQL 14 or later")
     if arguments.rows < ROWS_MIN:
         parser.error(f"--rows is at least {ROWS_MIN}")
     return arguments

@@ -91,7 +91,6 @@ class Altered:
 
 
 def insert_altered(writer: Writer, cursor: psycopg.Cursor) -> None:
-    assert writer.altered is not None
     columns = writer.altered.columns
     names = ", ".join(["id", "version", *columns])
     places = ", ".join(["%s"] * (len(columns) + 2))
@@ -102,7 +101,6 @@ def insert_altered(writer: Writer, cursor: psycopg.Cursor) -> None:
 
 
 def update_altered(writer: Writer, cursor: psycopg.Cursor) -> None:
-    assert writer.altered is not None
     columns = writer.altered.columns
     key = writer.keys["altered"].choose(writer.random)
     if not columns:
@@ -114,7 +112,6 @@ def update_altered(writer: Writer, cursor: psycopg.Cursor) -> None:
 
 
 def delete_altered(writer: Writer, cursor: psycopg.Cursor) -> None:
-    assert writer.altered is not None
     key = writer.keys["altered"].choose(writer.random)
     cursor.execute(f"DELETE FROM {writer.altered.table} WHERE id = %s".encode(), (key,))
     writer.keys["altered"].remove(key)
@@ -152,7 +149,6 @@ def truncate(writer: Writer, cursor: psycopg.Cursor) -> None:
 
 def alter(writer: Writer, cursor: psycopg.Cursor, change: Callable[[Altered, random.Random], str | None]) -> None:
     """Between rows of the old shape and rows of the new one."""
-    assert writer.altered is not None
     cursor.execute(f"LOCK TABLE {writer.altered.table} IN ACCESS EXCLUSIVE MODE".encode())
     insert_altered(writer, cursor)
     update_altered(writer, cursor)

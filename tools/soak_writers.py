@@ -28,6 +28,9 @@ KEYS_PER_WRITER = 1 << 32  # the keys that a writer gives are in a range of its 
 TRANSACTION_ACTIONS_MAX = 8
 ROLLBACK_PROBABILITY = 0.05
 LARGE_CHARACTERS = (3_000, 200_000)
+# One transaction of 12 MB, seldom.
+BULK_PROBABILITY = 0.0003
+BULK_ROWS, BULK_REPEATS = 60, 6_000
 
 CREATE_TABLES = """
 CREATE SCHEMA soak;
@@ -51,6 +54,8 @@ ALTER TABLE soak.keyed_full ALTER COLUMN body SET STORAGE EXTERNAL, REPLICA IDEN
 CREATE TABLE soak.keyed_by_index (id bigint PRIMARY KEY, tag bigint NOT NULL, version integer NOT NULL, note text);
 CREATE UNIQUE INDEX keyed_by_index_tag ON soak.keyed_by_index (tag);
 ALTER TABLE soak.keyed_by_index REPLICA IDENTITY USING INDEX keyed_by_index_tag;
+-- Rows of 200 kB, written many at once.
+CREATE TABLE soak.keyed_bulk (id bigint PRIMARY KEY, version integer NOT NULL, body text);
 -- No key, many equal rows, all changes.
 CREATE TABLE soak.keyless_full (writer integer, amount numeric(10,2), note text, body text);
 ALTER TABLE soak.keyless_full ALTER COLUMN body SET STORAGE EXTERNAL, REPLICA IDENTITY FULL;
@@ -94,6 +99,7 @@ TOUCHES = {
     "keyed_full": "UPDATE soak.keyed_full SET version = version + 1 WHERE id = (SELECT min(id) FROM soak.keyed_full)",
     "keyed_by_index": "UPDATE soak.keyed_by_index SET version = version + 1 "
                       "WHERE id = (SELECT min(id) FROM soak.keyed_by_index)",
+    "keyed_bulk": "INSERT INTO soak.keyed_bulk VALUES (-nextval('soak.marker_id_seq'), 0, 'touched')",
     "keyless_full": "INSERT INTO soak.keyless_full VALUES (-2, 0, 'touched', NULL)",
     "keyless_append": "INSERT INTO soak.keyless_append VALUES (-2, '2020-01-01Z', 0, 'touched')",
 }
@@ -148,8 +154,7 @@ class LiveKeys:
 class Writer:
     """One connection and its plan. Runs in a thread of its own; the gate stops it between two transactions."""
 
-    def __init__(self, dsn: str, seed: int, number: int, writers: int, rows: int, gate: Gate, *,
-                 ddl: bool = False) -> None:
+    def __init__(self, dsn: str, seed: int, number: int, writers: int, rows: int, gate: Gate) -> None:
         self.number = number
         self.random = random.Random(f"{seed}/writer/{number}")
         self.counts: Counter[str] = Counter()
@@ -168,12 +173,9 @@ class Writer:
             "keyed_large": LiveKeys(list(share(rows // 20))),
             "keyed_full": LiveKeys(list(share(rows // 4))),
             "keyed_by_index": LiveKeys([(key, key * 2) for key in share(rows // 4)]),
+            "altered": LiveKeys(list(range(1, soak_ddl.ALTERED_ROWS + 1))),
         }
-        self.altered = soak_ddl.Altered(number) if ddl else None
-        self._actions = ACTIONS
-        if ddl:
-            self.keys["altered"] = LiveKeys(list(range(1, soak_ddl.ALTERED_ROWS + 1)))
-            self._actions += DDL_ROW_ACTIONS
+        self.altered = soak_ddl.Altered(number)
 
     def run(self) -> None:
         try:
@@ -231,16 +233,18 @@ class Writer:
 
     def _transaction(self, connection: psycopg.Connection, cursor: psycopg.Cursor) -> None:
         marks = self._mark()
-        columns = dict(self.altered.columns) if self.altered else {}
-        if self.altered and self.random.random() < soak_ddl.PROBABILITY:
+        columns = dict(self.altered.columns)
+        kind = self.random.random()
+        if kind < soak_ddl.PROBABILITY:
             self.act(cursor, DDL_ACTIONS, 1)
+        elif kind < soak_ddl.PROBABILITY + BULK_PROBABILITY:
+            self.act(cursor, BULK_ACTIONS, 1)
         else:
-            self.act(cursor, self._actions, self.random.randint(1, TRANSACTION_ACTIONS_MAX))
+            self.act(cursor, ACTIONS, self.random.randint(1, TRANSACTION_ACTIONS_MAX))
         if self.random.random() < ROLLBACK_PROBABILITY:
             connection.rollback()
             self._undo_to(marks)
-            if self.altered:
-                self.altered.columns = columns
+            self.altered.columns = columns
             self.counts["rollbacks"] += 1
         else:
             connection.commit()
@@ -455,6 +459,14 @@ def append_keyless(writer: Writer, cursor: psycopg.Cursor) -> None:
                    "FROM generate_series(1, %s) AS n", (writer.number, writer.words(), writer.random.randint(1, 5)))
 
 
+def write_bulk(writer: Writer, cursor: psycopg.Cursor) -> None:
+    """A transaction that is larger than what Ferry may keep of it in memory."""
+    first = (writer.number + 1) * KEYS_PER_WRITER
+    cursor.execute("INSERT INTO soak.keyed_bulk SELECT n, 0, repeat(%s, %s) FROM generate_series(%s::bigint, %s) AS n "
+                   "ON CONFLICT (id) DO UPDATE SET version = keyed_bulk.version + 1, body = excluded.body",
+                   ("%032x" % writer.random.getrandbits(128), BULK_REPEATS, first, first + BULK_ROWS - 1))
+
+
 def roll_back_savepoint(writer: Writer, cursor: psycopg.Cursor) -> None:
     """Some of the other actions, taken back while the transaction goes on."""
     writer.act_and_roll_back(cursor, SIMPLE_ACTIONS)
@@ -490,8 +502,9 @@ SIMPLE_ACTIONS = (
     Action("delete_keyless", 3, delete_keyless),
     Action("append_keyless", 5, append_keyless),
 )
-ACTIONS = (*SIMPLE_ACTIONS, Action("roll_back_savepoint", 4, roll_back_savepoint))
-DDL_ROW_ACTIONS = tuple(Action(do.__name__, weight, do) for weight, do in soak_ddl.ROW_ACTIONS)
+ACTIONS = (*SIMPLE_ACTIONS, Action("roll_back_savepoint", 4, roll_back_savepoint),
+           *(Action(do.__name__, weight, do) for weight, do in soak_ddl.ROW_ACTIONS))
+BULK_ACTIONS = (Action("write_bulk", 1, write_bulk),)
 DDL_ACTIONS = tuple(Action(do.__name__, weight, do) for weight, do in soak_ddl.TABLE_ACTIONS)
 
 
@@ -544,9 +557,9 @@ class Gate:
 class Writers:
     """All writers and their threads. They begin to work with resume()."""
 
-    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, ddl: bool = False, rate: float = 0) -> None:
+    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, rate: float = 0) -> None:
         self._gate = Gate(rate)
-        self._writers = [Writer(dsn, seed, number, count, rows, self._gate, ddl=ddl) for number in range(count)]
+        self._writers = [Writer(dsn, seed, number, count, rows, self._gate) for number in range(count)]
         self._threads = [threading.Thread(target=writer.run, name=f"writer-{writer.number}", daemon=True)
                          for writer in self._writers]
         for thread in self._threads:
@@ -575,14 +588,12 @@ class Writers:
         return sum((writer.counts for writer in self._writers), Counter())
 
 
-def create_tables(dsn: str, rows: int, ddl_writers: int = 0) -> None:
-    """With `ddl_writers` also the tables that so many writers change."""
+def create_tables(dsn: str, rows: int, writers: int) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(CREATE_TABLES.encode())
-        if ddl_writers:
-            connection.execute(soak_ddl.create_statements(ddl_writers).encode())
+        connection.execute(soak_ddl.create_statements(writers).encode())
         connection.execute(FILL_TABLES.format(rows=rows).encode())
 
 
-def touches(ddl_writers: int = 0) -> dict[str, str]:
-    return TOUCHES | (soak_ddl.touches(ddl_writers) if ddl_writers else {})
+def touches(writers: int) -> dict[str, str]:
+    return TOUCHES | soak_ddl.touches(writers)
