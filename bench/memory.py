@@ -30,8 +30,8 @@ GB = 1 << 30
 PROMISED_MB = 256
 POSTGRES_MAJOR = 15
 SERVER_SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 8GB", "checkpoint_timeout = 30min", "fsync = off",
-                   "synchronous_commit = off", "jit = off", "max_replication_slots = 20", "max_wal_senders = 20",
-                   "wal_keep_size = 0")
+                   "synchronous_commit = off", "jit = off", "autovacuum = off",
+                   "max_replication_slots = 20", "max_wal_senders = 20", "wal_keep_size = 0")
 DEADLINE_S = 3600
 MARKER = "memory_marker"
 # Files of changes are closed soon, so that the end of a case is not a wait for the clock.
