@@ -9,6 +9,7 @@ JOBS ?= 2
 TESTS ?=
 # Full size needs 100 GB of disk and an hour.
 SCALE ?= 0.05
+FUZZ_MINUTES ?= 10
 # The PostgreSQL versions that the tests run against.
 POSTGRES ?= 13 14 15 16 17 18
 
@@ -21,7 +22,7 @@ TIDY_FILES ?= ^$(CURDIR)/(src|tests|bench)/
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps deps-check configure build test demo check matrix memory soak mutants format tidy clean
+.PHONY: help deps deps-check configure build test demo lint sanitizers fuzz check matrix memory soak mutants format tidy clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,16 +47,25 @@ build: $(BUILD_DIR)/build.ninja  ## Build PRESET; the release program is build/f
 	cmake --build $(BUILD_DIR) --parallel $(JOBS)
 
 test: deps build  ## Install, build and run the tests
-	@ctest --test-dir $(BUILD_DIR) --output-on-failure --no-tests=error --parallel $(JOBS) --timeout 600 \
-	  $(if $(TESTS),--tests-regex '$(TESTS)')
+	@ctest --preset $(PRESET) --parallel $(JOBS) $(if $(TESTS),--tests-regex '$(TESTS)')
 
 demo: deps build  ## Copy a busy PostgreSQL into files, kill Ferry on the way, and compare
 	@$(PYTHON) tools/demo.py --ferry $(FERRY)
 
-check: deps-check build tidy  ## Formatting, scripts, the map of folders and clang-tidy
+lint: deps-check build tidy  ## Formatting, scripts, the map of folders and clang-tidy
 	@clang-format-19 --dry-run --Werror $(CXX_FILES)
 	@shellcheck $(SHELL_FILES)
 	@$(PYTHON) tools/check_map.py
+
+sanitizers:  ## The tests under the address, undefined-behaviour and thread sanitizers
+	@$(MAKE) --no-print-directory test PRESET=asan
+	@$(MAKE) --no-print-directory test PRESET=tsan
+
+fuzz: deps-check  ## Search for inputs that break a decoder: FUZZ_MINUTES=10 for each of them
+	@$(MAKE) --no-print-directory build PRESET=fuzz
+	@tools/fuzz.sh '$(FUZZ_MINUTES)' $(JOBS) build-fuzz/tests/fuzz/*_fuzz
+
+check: lint sanitizers fuzz mutants soak  ## All that is too long for every landing; hours
 
 matrix: deps build  ## Print what becomes of each data type in files
 	@$(PYTHON) tests/types/types_matrix.py --ferry $(FERRY)
