@@ -280,6 +280,16 @@ class BadInputTest(BadInput):
         self.assert_error(command, "usage", 2, "sslmode")
         self.assert_untouched()
 
+    def test_command_line(self) -> None:
+        self.assert_error(self.start(), "usage", 2, "copy, run and clean")
+        self.assert_error(self.start("replicate"), "usage", 2, "replicate", "ferry --help")
+        self.assert_error(self.start("copy", "--folow"), "usage", 2, "ferry --help")
+        # An option that may be repeated takes one value each time, wherever it stands.
+        command = self.start("copy", "--tables", "public.t", self.uri(), "--set", "CsvNullValue=\\N", "--format", "csv",
+                             "--tables", "public.u", f"file://{self.target}")
+        self.assertEqual(command.wait(), 0, command.report())
+        self.assert_equal("t")
+
     def test_password_is_wiped_before_the_first_contact(self) -> None:
         with TcpGate(self.server.port) as gate:
             gate.stall()
