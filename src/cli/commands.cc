@@ -259,8 +259,9 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
     for (const std::string& line : replication.clean(interrupt.token()))
       std::printf("removed %s\n", line.c_str());
   }
-  std::filesystem::remove_all(task.state);
+  bool is_gone = remove_state(task.state);
   std::printf("removed the task's state in %s\n", task.state.c_str());
+  if (!is_gone) std::printf("the folder stays: it holds what is not of the task's state\n");
   return 0;
 }
 

@@ -421,6 +421,30 @@ class BadInputTest(BadInput):
         self.assert_untouched(before)
         self.assertEqual(self.server.sql("SELECT count(*) FROM pg_replication_slots"), [(0,)])
 
+    def test_state_folder_of_other_things(self) -> None:
+        state = self.folder / "state"
+        state.mkdir(mode=0o755)
+        (state / "notes.txt").write_text("mine")
+        command = self.start_copy(self.uri(), "--state", str(state))
+        self.assert_error(command, "state_unusable", 62, str(state), "notes.txt", "--state")
+        self.assertEqual(state.stat().st_mode & 0o777, 0o755)
+        self.assertEqual(contents(state), {"notes.txt": b"mine"})
+        self.assert_untouched()
+
+    def test_clean_removes_the_state_and_nothing_else(self) -> None:
+        state = self.folder / "state"
+        for others in ({}, {"notes.txt": b"mine"}):
+            command = self.start_copy(self.uri(), "--state", str(state), "--overwrite")
+            self.assertEqual(command.wait(), 0, command.report())
+            for name, data in others.items():
+                (state / name).write_bytes(data)
+            command = self.start("clean", self.uri(), f"file://{self.target}", "--format", "csv", "--state", state)
+            self.assertEqual(command.wait(), 0, command.report())
+            self.assertEqual(contents(state), others)
+            self.assertEqual(state.exists(), bool(others))
+            self.assertEqual("the folder stays" in command.output, bool(others), command.report())
+        self.assert_equal("t")
+
     def test_target_below_a_file(self) -> None:
         (self.folder / "file").write_text("a file\n", encoding="utf-8")
         for target in (self.folder / "file", self.folder / "file" / "below"):
