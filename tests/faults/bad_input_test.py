@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 
 import psycopg  # noqa: E402
+import pyarrow.parquet  # noqa: E402
 from psycopg import pq  # noqa: E402
 from ferry_command import CommandFailed, FerryCommand, wait_for  # noqa: E402
 from postgres_server import PostgresServer, installed_majors  # noqa: E402
@@ -326,6 +327,29 @@ class BadInputTest(BadInput):
         command = self.start_run(source={"PostgreSQLSettings": {"Slot": "x"}})
         self.assert_error(command, "setting_unknown", 4, "PostgreSQLSettings.Slot")
         self.assert_untouched()
+
+    def test_settings_without_effect(self) -> None:
+        command = self.start_copy(self.uri(), "--set", "GlueCatalogGeneration=true")
+        self.assertEqual(command.wait(), 0, command.report())
+        command = self.start_run(migration_type="full-load", s3_settings={"GlueCatalogGeneration": True},
+                                 options=("--overwrite",))
+        self.assertEqual(command.wait(), 0, command.report())
+        for line in command.errors, next((self.folder / "home").rglob("run-*/logs/task.log")).read_text():
+            self.assertEqual(line.count("GlueCatalogGeneration has no effect"), 1, command.report())
+        copied = self.commands[0]
+        self.assertEqual(copied.errors.count("GlueCatalogGeneration has no effect"), 1, copied.report())
+        # What is of no interest to who cleans.
+        command = self.start("clean", self.folder / "task.json")
+        self.assertEqual((command.wait(), command.errors), (0, ""), command.report())
+
+    def test_compression_of_a_parquet_copy(self) -> None:
+        for settings, codec in (((), "SNAPPY"), (("CompressionType=GZIP",), "GZIP"), (("CompressionType=none",), "UNCOMPRESSED"),
+                                (("CompressionType=gzip", "parquetCompression=zstd"), "ZSTD")):
+            options = [word for setting in settings for word in ("--set", setting)]
+            command = self.start("copy", self.uri(), f"file://{self.target}", "--restart", *options)
+            self.assertEqual(command.wait(), 0, command.report())
+            file = pyarrow.parquet.ParquetFile(self.target / "public" / "t" / "LOAD00000001.parquet")
+            self.assertEqual(file.metadata.row_group(0).column(0).compression, codec)
 
     def test_bad_values(self) -> None:
         command = self.start_copy(self.uri(), "--set", "MaxFileSize=0")
