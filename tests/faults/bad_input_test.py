@@ -306,7 +306,7 @@ class BadInputTest(BadInput):
 
     def test_mapping_that_matches_nothing(self) -> None:
         command = self.start_copy(self.uri(), "--tables", "public.nothing%")
-        self.assert_error(command, "no_tables", 7, "1 tables", "case-sensitive")
+        self.assert_error(command, "no_tables", 7, "1 tables", "case-sensitive", "partition")
         command = self.start_run(mappings=rules(("public", "T")))
         self.assert_error(command, "no_tables", 7, "Check")
         self.assert_untouched()
@@ -478,7 +478,10 @@ class BadInputTest(BadInput):
 
     def test_target_of_another_form(self) -> None:
         self.assert_error(self.start_copy(self.uri(), target="s3://bucket/folder"), "unsupported", 8, "file:///")
-        self.assert_error(self.start_copy(self.uri(), target="target"), "unsupported", 8, "file:///")
+        # A path is answered with the URI that it stands for.
+        self.assert_error(self.start_copy(self.uri(), target="target"), "unsupported", 8, f" file://{Path.cwd()}/target;")
+        self.assert_error(self.start_copy(self.uri(), target=str(self.target)), "unsupported", 8,
+                          f" file://{self.target};")
 
     def test_files_larger_than_the_limit(self) -> None:
         """Also where no file system can be made: a limit on the size of files stands for an unwritable target."""
