@@ -190,13 +190,16 @@ Task run_task(const RunArguments& arguments) {
           .options = options};
 }
 
+std::filesystem::path log_of(const Task& task) { return task.state / "logs" / "task.log"; }
+
 std::unique_ptr<engine::TaskState> open_state(const Task& task, const TaskArguments& arguments) {
   refuse_state_in_target(task.state, task.definition.target);
   auto existing =
       arguments.restart ? engine::TaskState::Existing::kRestart : engine::TaskState::Existing::kContinue;
   auto state = engine::TaskState::open(task.state, model::definition_fingerprint(task.definition), existing);
-  std::filesystem::create_directories(task.state / "logs");
-  base::log_to_file(task.state / "logs" / "task.log");
+  std::filesystem::path log = log_of(task);
+  std::filesystem::create_directories(log.parent_path());
+  base::log_to_file(log);
   return state;
 }
 
@@ -224,7 +227,7 @@ int execute(const Task& task, const TaskArguments& arguments, const connector::R
   std::unique_ptr<engine::TaskState> state = open_state(task, arguments);
   for (const std::string& warning : task.warnings) base::log_warning(base::kTaskManager, "{}", warning);
   for (const std::string& note : task.mapping.notes()) base::log_warning(base::kTablesManager, "{}", note);
-  ProgressPrinter printer(numerics_of(task));
+  ProgressPrinter printer(numerics_of(task), log_of(task));
   engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                       base::Clock::real(), task.options);
   engine::TaskResult result;
@@ -256,14 +259,16 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
   Interrupt interrupt;
   Task task = run.document.empty() ? copy_task(copy) : run_task(run);
   if (!std::filesystem::exists(task.state / "state.db")) {
-    Error::Parts parts{
-        .message = fmt::format("there is no task state in {}", task.state.string()),
-        .remedy = "Give the same source, target and format as before, or the task's --state folder."};
+    Error::Parts parts{.message = fmt::format("there is no task state in {}", task.state.string()),
+                       .remedy =
+                           "Give the same source, target and format as before, or the task's --state folder. "
+                           "If the state is lost, drop "
+                           "the task's replication slot yourself: its name begins with ferry_."};
     throw Error(ErrorKind::kUsage, std::move(parts));
   }
   {
     std::unique_ptr<engine::TaskState> state = engine::TaskState::open_any(task.state);
-    ProgressPrinter printer(numerics_of(task));
+    ProgressPrinter printer(numerics_of(task), log_of(task));
     engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                         base::Clock::real(), task.options);
     for (const std::string& line : replication.clean(interrupt.token()))
