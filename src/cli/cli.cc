@@ -105,6 +105,7 @@ int run(int argc, char** argv, const connector::Registry& registry) {
   CLI::App* clean = app.add_subcommand("clean", "Remove what a task made on its source, and its state; files stay");
   add_copy_options(*clean, clean_copy, true);
   clean->get_option("target")->required(false);
+  clean->get_option("--format")->description("As the copy had it: csv or parquet [parquet]");
   clean->get_option("source")->description("postgresql://user:password@host:port/database, or TASK.json");
   clean->add_option("--state", clean_copy.task.state, "Folder of the task's state")->option_text("DIR");
 

@@ -469,6 +469,10 @@ class BadInputTest(BadInput):
             self.assertEqual("the folder stays" in command.output, bool(others), command.report())
         self.assert_equal("t")
 
+    def test_clean_without_a_state(self) -> None:
+        command = self.start("clean", self.uri(), f"file://{self.target}")
+        self.assert_error(command, "usage", 2, "no task state", "--state", "ferry_")
+
     def test_target_below_a_file(self) -> None:
         (self.folder / "file").write_text("a file\n", encoding="utf-8")
         for target in (self.folder / "file", self.folder / "file" / "below"):
