@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/failpoint.h"
+#include "base/one_line.h"
 #include "cli/commands.h"
 #include "cli/source_uri.h"
 
@@ -68,7 +69,7 @@ void harden_process() {
 int print_error(const Error& error) {
   const base::ErrorKindFacts& facts = base::facts_of(error.kind());
   std::fflush(stdout);
-  fmt::print(stderr, "ferry: error {}: {}\n", facts.code, error.what());
+  fmt::print(stderr, "ferry: error {}: {}\n", facts.code, base::one_line(error.what()));
   return facts.exit_code;
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/one_line.h"
+
 namespace ferry::cli {
 namespace {
 
@@ -38,7 +40,7 @@ std::string_view text_of(engine::TaskEnd end) {
 }  // namespace
 
 void ProgressPrinter::print(const std::string& line) {
-  std::fputs((line + '\n').c_str(), stdout);
+  std::fputs((base::one_line(line) + '\n').c_str(), stdout);
   std::fflush(stdout);
 }
 

@@ -435,6 +435,13 @@ class BadInputTest(BadInput):
 
     # --- The target ---
 
+    def test_name_that_looks_like_a_line_of_ferry(self) -> None:
+        self.sql('CREATE TABLE "a/b\nferry: all is well" (i int)')
+        command = self.start_copy(self.uri())
+        self.assert_error(command, "table_errors", 71, "a/b\\nferry: all is well")
+        for text in command.output, command.errors, *(path.read_text() for path in self.folder.rglob("task.log")):
+            self.assertNotIn("\nferry: all is well", text)
+
     def test_foreign_objects(self) -> None:
         folder = self.target / "public" / "t"
         folder.mkdir(parents=True)
