@@ -7,6 +7,8 @@
 
 #include <memory>
 
+#include "base/one_line.h"
+
 namespace ferry::base {
 namespace {
 
@@ -52,7 +54,7 @@ void log_to_file(const std::filesystem::path& file) {
 }
 
 void log_line(Severity severity, std::string_view component, std::string_view text) {
-  logger().log(level_of(severity), "[{}]{}: {}", component, letter_of(severity), text);
+  logger().log(level_of(severity), "[{}]{}: {}", component, letter_of(severity), one_line(text));
 }
 
 }  // namespace ferry::base

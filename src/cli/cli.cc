@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/failpoint.h"
+#include "base/one_line.h"
 #include "cli/commands.h"
 #include "cli/source_uri.h"
 
@@ -68,7 +69,7 @@ void harden_process() {
 int print_error(const Error& error) {
   const base::ErrorKindFacts& facts = base::facts_of(error.kind());
   std::fflush(stdout);
-  fmt::print(stderr, "ferry: error {}: {}\n", facts.code, error.what());
+  fmt::print(stderr, "ferry: error {}: {}\n", facts.code, base::one_line(error.what()));
   return facts.exit_code;
 }
 
@@ -79,18 +80,18 @@ int run(int argc, char** argv, const connector::Registry& registry) {
   CLI::App app("Ferry moves data from PostgreSQL into files in AWS DMS's layout, and keeps following its changes.", "ferry");
   app.set_version_flag("--version", std::string("ferry ") + FERRY_VERSION);
   app.footer(kFooter);
-  app.require_subcommand(1);
 
   CopyArguments copy_arguments;
   CLI::App* copy = app.add_subcommand("copy", "Copy tables of a PostgreSQL database into CSV or Parquet files");
   add_copy_options(*copy, copy_arguments, true);
+  // Without extra arguments a repeatable option takes one value each time, so that it may stand before SOURCE and TARGET.
   copy->add_option("--tables", copy_arguments.tables, "schema.table with DMS's wildcards % and _; repeatable [all tables]")
       ->option_text("PATTERN")
-      ->take_all();
+      ->allow_extra_args(false);
   copy->add_flag("--follow", copy_arguments.follow, "Keep following changes until interrupted");
   copy->add_option("--set", copy_arguments.settings, "A member of DMS's S3Settings; repeatable")
       ->option_text("NAME=VALUE")
-      ->take_all();
+      ->allow_extra_args(false);
   add_task_options(*copy, copy_arguments.task);
 
   RunArguments run_arguments;
@@ -105,6 +106,7 @@ int run(int argc, char** argv, const connector::Registry& registry) {
   CLI::App* clean = app.add_subcommand("clean", "Remove what a task made on its source, and its state; files stay");
   add_copy_options(*clean, clean_copy, true);
   clean->get_option("target")->required(false);
+  clean->get_option("--format")->description("As the copy had it: csv or parquet [parquet]");
   clean->get_option("source")->description("postgresql://user:password@host:port/database, or TASK.json");
   clean->add_option("--state", clean_copy.task.state, "Folder of the task's state")->option_text("DIR");
 
@@ -113,6 +115,8 @@ int run(int argc, char** argv, const connector::Registry& registry) {
 
   try {
     app.parse(argc, argv);
+    // Not by require_subcommand(): that would hide the name of a command that does not exist.
+    if (app.get_subcommands().empty()) throw CLI::RequiredError("One of the commands copy, run and clean");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     for (int i = 1; i < argc; ++i) wipe_password(argv[i]);

@@ -36,6 +36,7 @@ constexpr std::string_view kFailOnLobTruncation = "FailTasksOnLobTruncation";
 struct Task {
   TaskDefinition definition;
   mapping::TableMapping mapping;
+  std::vector<std::string> warnings;  // What was asked for and has no effect.
   std::filesystem::path state;
   engine::TaskOptions options;
 };
@@ -56,16 +57,19 @@ model::Endpoint copy_target(const CopyArguments& arguments) {
   target.engine_name = "s3";
   target.endpoint_url = arguments.target;
   set(target, "DataFormat", arguments.format);
-  if (arguments.format == "parquet") {
-    set(target, "RowGroupLength", kCopyRowGroupLength);
-    set(target, "parquetCompression", kCopyCodec);
-  }
   for (const std::string& setting : arguments.settings) {
     std::size_t equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw Error(ErrorKind::kUsage, fmt::format("--set {} is not of the form NAME=VALUE", setting));
     }
     set(target, setting.substr(0, equals), setting.substr(equals + 1));
+  }
+  auto is_given = [&](std::string_view name) { return target.find_setting(name) != nullptr; };
+  if (arguments.format == "parquet") {
+    if (!is_given("rowgrouplength")) set(target, "RowGroupLength", kCopyRowGroupLength);
+    // Either of the two names a codec.
+    if (!is_given("parquetcompression") && !is_given("compressiontype"))
+      set(target, "parquetCompression", kCopyCodec);
   }
   return target;
 }
@@ -107,8 +111,11 @@ Task copy_task(const CopyArguments& arguments) {
   engine::TaskOptions options = options_of(arguments.task);
   options.fail_on_first_contact = true;
   options.load_threads = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::string> warnings =
+      model::SettingReader(definition.target, model::EndpointRole::kTarget).warnings();
   return {.definition = std::move(definition),
           .mapping = mapping::TableMapping::select_all_of(arguments.tables),
+          .warnings = std::move(warnings),
           .state = std::move(state),
           .options = options};
 }
@@ -144,16 +151,16 @@ void refuse_what_is_not_done(const TaskDefinition& definition) {
 Task run_task(const RunArguments& arguments) {
   TaskDefinition definition = model::parse_task_document(read_document(arguments.document));
   refuse_what_is_not_done(definition);
-  for (const std::string& warning : definition.warnings) base::log_warning(base::kTaskManager, "{}", warning);
+  std::vector<std::string> warnings = definition.warnings;
   for (const model::StoredOnlySetting& setting : model::stored_only_settings(definition.settings)) {
     // A document with every default in it asks for nothing that does not happen anyway.
-    if (!setting.is_default)
-      base::log_warning(base::kTaskManager, "{} has no effect in this version", setting.path);
+    if (!setting.is_default) {
+      warnings.push_back(fmt::format("{} has no effect in this version of Ferry", setting.path));
+    }
   }
   mapping::TableMapping mapping = mapping::TableMapping::parse(
       definition.table_mappings,
       model::has_cdc(definition.migration_type) ? mapping::Views::kLeftOut : mapping::Views::kLoaded);
-  for (const std::string& note : mapping.notes()) base::log_warning(base::kTablesManager, "{}", note);
   const model::EndpointSetting* bucket = definition.target.find_setting("bucketname");
   const model::EndpointSetting* folder = definition.target.find_setting("bucketfolder");
   std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
@@ -178,17 +185,21 @@ Task run_task(const RunArguments& arguments) {
   }
   return {.definition = std::move(definition),
           .mapping = std::move(mapping),
+          .warnings = std::move(warnings),
           .state = std::move(state),
           .options = options};
 }
+
+std::filesystem::path log_of(const Task& task) { return task.state / "logs" / "task.log"; }
 
 std::unique_ptr<engine::TaskState> open_state(const Task& task, const TaskArguments& arguments) {
   refuse_state_in_target(task.state, task.definition.target);
   auto existing =
       arguments.restart ? engine::TaskState::Existing::kRestart : engine::TaskState::Existing::kContinue;
   auto state = engine::TaskState::open(task.state, model::definition_fingerprint(task.definition), existing);
-  std::filesystem::create_directories(task.state / "logs");
-  base::log_to_file(task.state / "logs" / "task.log");
+  std::filesystem::path log = log_of(task);
+  std::filesystem::create_directories(log.parent_path());
+  base::log_to_file(log);
   return state;
 }
 
@@ -214,7 +225,9 @@ ProgressPrinter::Numerics numerics_of(const Task& task) {
 int execute(const Task& task, const TaskArguments& arguments, const connector::Registry& registry) {
   Interrupt interrupt;
   std::unique_ptr<engine::TaskState> state = open_state(task, arguments);
-  ProgressPrinter printer(numerics_of(task));
+  for (const std::string& warning : task.warnings) base::log_warning(base::kTaskManager, "{}", warning);
+  for (const std::string& note : task.mapping.notes()) base::log_warning(base::kTablesManager, "{}", note);
+  ProgressPrinter printer(numerics_of(task), log_of(task));
   engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                       base::Clock::real(), task.options);
   engine::TaskResult result;
@@ -246,21 +259,24 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
   Interrupt interrupt;
   Task task = run.document.empty() ? copy_task(copy) : run_task(run);
   if (!std::filesystem::exists(task.state / "state.db")) {
-    Error::Parts parts{
-        .message = fmt::format("there is no task state in {}", task.state.string()),
-        .remedy = "Give the same source, target and format as before, or the task's --state folder."};
+    Error::Parts parts{.message = fmt::format("there is no task state in {}", task.state.string()),
+                       .remedy =
+                           "Give the same source, target and format as before, or the task's --state folder. "
+                           "If the state is lost, drop "
+                           "the task's replication slot yourself: its name begins with ferry_."};
     throw Error(ErrorKind::kUsage, std::move(parts));
   }
   {
     std::unique_ptr<engine::TaskState> state = engine::TaskState::open_any(task.state);
-    ProgressPrinter printer(numerics_of(task));
+    ProgressPrinter printer(numerics_of(task), log_of(task));
     engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                         base::Clock::real(), task.options);
     for (const std::string& line : replication.clean(interrupt.token()))
       std::printf("removed %s\n", line.c_str());
   }
-  std::filesystem::remove_all(task.state);
+  bool is_gone = remove_state(task.state);
   std::printf("removed the task's state in %s\n", task.state.c_str());
+  if (!is_gone) std::printf("the folder stays: it holds what is not of the task's state\n");
   return 0;
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/one_line.h"
+
 namespace ferry::cli {
 namespace {
 
@@ -38,7 +40,7 @@ std::string_view text_of(engine::TaskEnd end) {
 }  // namespace
 
 void ProgressPrinter::print(const std::string& line) {
-  std::fputs((line + '\n').c_str(), stdout);
+  std::fputs((base::one_line(line) + '\n').c_str(), stdout);
   std::fflush(stdout);
 }
 
@@ -57,19 +59,32 @@ void ProgressPrinter::created_on_source(const std::vector<std::string>& lines) {
 
 void ProgressPrinter::table_loaded(const model::TableName& table, std::int64_t rows, double seconds) {
   std::lock_guard lock(mutex_);
+  loading_.erase(table);
   rows_loaded_ += rows;
   double rate = static_cast<double>(rows) / std::max(seconds, 1e-3);
   print(fmt::format("loaded   {:<40} {:>14} rows {:>8.2f} s {:>12} rows/s", model::to_string(table), grouped(rows),
                     seconds, grouped(static_cast<std::int64_t>(rate))));
 }
 
-void ProgressPrinter::table_load_started(const model::TableVersion& table, std::int64_t) {
-  if (numerics_ == Numerics::kAsTheyAre) return;
+void ProgressPrinter::table_load_started(const model::TableVersion& table, std::int64_t rows_estimate) {
   std::lock_guard lock(mutex_);
+  loading_[table.name] = {.rows_estimate = rows_estimate, .said = std::chrono::steady_clock::now()};
+  if (numerics_ == Numerics::kAsTheyAre) return;
   for (const model::Column& column : table.columns) {
     if (!column.type.is_unconstrained_numeric()) continue;
     numerics_as_text_.insert(fmt::format("{}.{}", model::to_string(table.name), column.name));
   }
+}
+
+void ProgressPrinter::table_rows_loaded(const model::TableName& table, std::int64_t rows) {
+  std::lock_guard lock(mutex_);
+  Loading& loading = loading_[table];
+  auto now = std::chrono::steady_clock::now();
+  if (now - loading.said < loading_line_interval_) return;
+  loading.said = now;
+  std::string line = fmt::format("loading  {:<40} {:>14} rows", model::to_string(table), grouped(rows));
+  if (loading.rows_estimate > 0) line += fmt::format(" of about {}", grouped(loading.rows_estimate));
+  print(line);
 }
 
 void ProgressPrinter::load_finished(std::int64_t log_bytes_kept) {
@@ -122,8 +137,8 @@ void ProgressPrinter::print_summary(const engine::TaskResult& result) {
                       fmt::join(numerics_as_text_, ", ")));
   }
   if (result.data_warnings > 0) {
-    print(fmt::format("{} values were carried over in another form; the task's log says which.",
-                      grouped(result.data_warnings)));
+    print(fmt::format("{} values were carried over in another form or cut short; {} says which.",
+                      grouped(result.data_warnings), log_.string()));
   }
   print(std::string(text_of(result.end)));
 }

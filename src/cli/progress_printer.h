@@ -2,10 +2,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "engine/replication_task.h"
 
@@ -16,12 +18,19 @@ class ProgressPrinter final : public engine::TaskObserver {
  public:
   // What the summary says of a NUMERIC without precision: Parquet has no type for it.
   enum class Numerics : std::uint8_t { kAsTheyAre, kAsText };
-  explicit ProgressPrinter(Numerics numerics) : numerics_(numerics) {}
+  // A table whose load takes longer gets a line this often.
+  static constexpr std::chrono::seconds kLoadingLineInterval{10};
+
+  // `log` is the task's log, which the summary refers to.
+  ProgressPrinter(Numerics numerics, std::filesystem::path log,
+                  std::chrono::seconds loading_line_interval = kLoadingLineInterval)
+      : numerics_(numerics), log_(std::move(log)), loading_line_interval_(loading_line_interval) {}
 
   void tables_selected(std::size_t count) override;
   void created_on_source(const std::vector<std::string>& lines) override;
   void table_loaded(const model::TableName& table, std::int64_t rows, double seconds) override;
   void table_load_started(const model::TableVersion& table, std::int64_t rows_estimate) override;
+  void table_rows_loaded(const model::TableName& table, std::int64_t rows) override;
   void load_finished(std::int64_t log_bytes_kept) override;
   void changes_started(std::string_view position) override;
   void changes_applied(std::int64_t transactions, std::int64_t rows, std::string_view position) override;
@@ -29,13 +38,20 @@ class ProgressPrinter final : public engine::TaskObserver {
   void print_summary(const engine::TaskResult& result);
 
  private:
+  struct Loading {
+    std::int64_t rows_estimate = -1;
+    std::chrono::steady_clock::time_point said;
+  };
   void print(const std::string& line);
 
   const Numerics numerics_;
+  const std::filesystem::path log_;
+  const std::chrono::seconds loading_line_interval_;
   std::mutex mutex_;  // Guards what follows and the order of lines.
   std::int64_t rows_loaded_ = 0;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_changes_line_{};
+  std::map<model::TableName, Loading> loading_;
   std::vector<std::string> created_;
   std::set<std::string> numerics_as_text_;  // "schema.table.column"
 };

@@ -62,4 +62,14 @@ void refuse_state_in_target(const std::filesystem::path& state, const model::End
   throw Error(ErrorKind::kUsage, std::move(parts));
 }
 
+bool remove_state(const std::filesystem::path& folder) {
+  // The database goes last but for the lock: without it `clean` would not begin again after a kill.
+  for (const char* name : {"logs", "looked_up", "spill", "row_errors", "state.db-wal", "state.db-shm", "state.db", "lock"}) {
+    std::filesystem::remove_all(folder / name);
+  }
+  bool is_empty = std::filesystem::is_empty(folder);
+  if (is_empty) std::filesystem::remove(folder);
+  return is_empty;
+}
+
 }  // namespace ferry::cli

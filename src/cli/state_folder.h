@@ -15,4 +15,8 @@ std::filesystem::path default_state_folder(const std::string& kind, const std::v
 // State must never lie where consumers read objects. Throws Error(kUsage) when it would.
 void refuse_state_in_target(const std::filesystem::path& state, const model::Endpoint& target);
 
+// Removes what docs/formats/state.md says a task's folder holds, and the folder when nothing else is in it. False when
+// something else is: that stays.
+bool remove_state(const std::filesystem::path& folder);
+
 }  // namespace ferry::cli

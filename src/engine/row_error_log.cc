@@ -129,7 +129,7 @@ void RowErrorLog::write(Table& table, const model::RowError& error) {
                  .remedy = "Free disk space there, or move the state with --state."});
   }
   if (table.counts.load_errors + table.counts.change_errors <= kLoggedRowsMax) {
-    base::log_warning(base::kTargetLoad, "row error in table {} ({}), column '{}': {}; see {}",
+    base::log_warning(base::kTargetLoad, "row error in table {} ({}), column '{}': {} (see {})",
                       as_field(model::to_string(error.table)), as_field(error.key), error.column,
                       error.reason, file_.string());
   }
@@ -160,7 +160,7 @@ void RowErrorLog::act(Table& table, const model::RowError& error) {
 void RowErrorLog::warn(Table& table, const model::DataWarning& warning) {
   std::string kind = warning.column + ": " + warning.what;
   if (++table.kinds[kind] == 1) {
-    base::log_warning(base::kTargetLoad, "table {}, column '{}': {}; further ones are only counted",
+    base::log_warning(base::kTargetLoad, "table {}, column '{}': {} (further ones are only counted)",
                       model::to_string(warning.table), warning.column, warning.what);
   }
 }

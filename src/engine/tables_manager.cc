@@ -32,7 +32,9 @@ std::vector<TableName> select_tables(const TaskContext& context, std::stop_token
         ErrorKind::kNoTables,
         {.message = fmt::format("the table mappings select none of the {} tables of {}", listed.size(),
                                 model::to_string(context.definition.source)),
-         .remedy = "Check the schema and table names in the selection rules; names are case-sensitive."});
+         .remedy = "Check the schema and table names in the selection rules; names are case-sensitive. A "
+                   "partitioned table "
+                   "is chosen by the names of its partitions, and a view only by a rule with table-type."});
   }
   std::ranges::sort(selected, {}, [&](const TableName& name) {
     return std::tuple(-context.mapping.load_order(name), name.table, name.schema);

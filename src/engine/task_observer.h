@@ -32,6 +32,7 @@ class TaskObserver {
   // Lines for a person: what the task made on the source.
   virtual void created_on_source(const std::vector<std::string>& /*lines*/) {}
   virtual void table_load_started(const model::TableVersion& /*table*/, std::int64_t /*rows_estimate*/) {}
+  // After each batch, with the rows of the table's slice so far.
   virtual void table_rows_loaded(const model::TableName& /*table*/, std::int64_t /*rows*/) {}
   virtual void table_loaded(const model::TableName& /*table*/, std::int64_t /*rows*/, double /*seconds*/) {}
   virtual void table_failed(const model::TableName& /*table*/, std::string_view /*error*/) {}

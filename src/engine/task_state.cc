@@ -25,6 +25,9 @@ using base::ErrorKind;
 
 constexpr int kStateVersion = 3;
 
+constexpr std::string_view kLockName = "lock";
+constexpr std::string_view kDatabaseName = "state.db";
+
 // The schema of docs/formats/state.md.
 constexpr const char* kSchema = R"(
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -88,8 +91,24 @@ Error unusable(const std::filesystem::path& folder, std::string_view what) {
   return Error(
       ErrorKind::kStateUnusable,
       {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
-       .remedy = "Free disk space or repair the folder's rights; with a damaged state.db, run `ferry clean` "
-                 "and start with --restart."});
+       .remedy = "Free disk space, repair the folder's rights or name another folder with --state. A damaged "
+                 "state.db cannot be repaired: drop the task's replication slot on the source (its name begins "
+                 "with ferry_), remove the folder and begin anew."});
+}
+
+// A folder of other things, say a home directory, keeps its rights and gets nothing put into it.
+void refuse_foreign_folder(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / kDatabaseName)) return;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    std::string name = entry.path().filename().string();
+    if (name == kLockName) continue;  // Ferry was killed before it made the database.
+    Error::Parts parts{
+        .message = fmt::format("the folder {} is no task's state: there is '{}' in it", folder.string(), name),
+        .remedy = "Name a new or empty folder with --state."};
+    throw Error(ErrorKind::kStateUnusable, std::move(parts));
+  }
+  if (error) throw unusable(folder, error.message());
 }
 
 std::int64_t to_integer(std::string_view text) {
@@ -180,9 +199,10 @@ TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw unusable(folder, error.message());
+  refuse_foreign_folder(folder);
   std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
 
-  std::string lock_path = (folder / "lock").string();
+  std::string lock_path = (folder / kLockName).string();
   lock_ = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) throw unusable(folder, ::strerror(errno));
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
@@ -193,7 +213,7 @@ TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
          .remedy = "Wait until it ends, or stop it."});
   }
 
-  std::string path = (folder / "state.db").string();
+  std::string path = (folder / kDatabaseName).string();
   if (sqlite3_open_v2(path.c_str(), &database_,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                       nullptr) != SQLITE_OK) {

@@ -101,11 +101,10 @@ void require_free_timestamp_name(const ObjectShape& shape) {
     if (column.name != shape.timestamp_column) continue;
     throw base::Error(
         base::ErrorKind::kTargetTable,
-        base::Error::Parts{.message = fmt::format("The table {} has a column '{}' of its own, the name that "
+        base::Error::Parts{.message = fmt::format("the table {} has a column '{}' of its own, the name that "
                                                   "TimestampColumnName gives to the timestamp column",
                                                   to_string(shape.table->name), column.name),
-                           .remedy = "Give TimestampColumnName another name, or rename the column by a "
-                                     "transformation rule."});
+                           .remedy = "Give TimestampColumnName another name."});
   }
 }
 

@@ -211,15 +211,17 @@ struct StoredSection {
   std::string StoredSections::* text;
   std::span<const std::string_view> keys;  // Empty = anything.
   bool is_always_printed;
+  std::string_view flag;  // The key without which the others ask for nothing; empty = there is none.
 };
 constexpr StoredSection kStoredSections[] = {
-    {"TTSettings", &StoredSections::time_travel, kTimeTravelKeys, true},
-    {"PostProcessingRules", &StoredSections::post_processing_rules, {}, true},
-    {"CharacterSetSettings", &StoredSections::character_set, kCharacterSetKeys, true},
-    {"LoopbackPreventionSettings", &StoredSections::loopback_prevention, kLoopbackPreventionKeys, true},
-    {"BeforeImageSettings", &StoredSections::before_image, kBeforeImageKeys, true},
-    {"ValidationSettings", &StoredSections::validation, kValidationKeys, false},
-    {"ResyncSettings", &StoredSections::resync, kResyncKeys, false},
+    {"TTSettings", &StoredSections::time_travel, kTimeTravelKeys, true, "EnableTT"},
+    {"PostProcessingRules", &StoredSections::post_processing_rules, {}, true, ""},
+    {"CharacterSetSettings", &StoredSections::character_set, kCharacterSetKeys, true, ""},
+    {"LoopbackPreventionSettings", &StoredSections::loopback_prevention, kLoopbackPreventionKeys, true,
+     "EnableLoopbackPrevention"},
+    {"BeforeImageSettings", &StoredSections::before_image, kBeforeImageKeys, true, "EnableBeforeImage"},
+    {"ValidationSettings", &StoredSections::validation, kValidationKeys, false, "EnableValidation"},
+    {"ResyncSettings", &StoredSections::resync, kResyncKeys, false, "EnableResync"},
 };
 
 // Keys that DMS's documents hold and that set nothing: read-only members, and an action on another resource.
@@ -489,6 +491,17 @@ boost::json::array log_components(const Logging& logging) {
   return array;
 }
 
+// DMS prints whole sections whose flag is false; such a one asks for nothing.
+bool is_switched_off(const StoredSection& section, const StoredSections& stored) {
+  if (section.flag.empty()) return false;
+  boost::json::value value = parse_json(stored.*section.text, section.name);
+  for (const auto& member : value.as_object()) {
+    if (!equal_ignoring_case(member.key(), section.flag)) continue;
+    return member.value().is_null() || member.value() == false || member.value() == "false";
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view to_string(TargetTablePrepMode mode) {
@@ -547,8 +560,9 @@ std::vector<StoredOnlySetting> stored_only_settings(const TaskSettings& given) {
     found.push_back({.path = std::move(components), .is_default = is_default});
   }
   for (const auto& section : kStoredSections) {
-    if (settings.named(section.name))
-      found.push_back({.path = std::string(section.name), .is_default = false});
+    if (!settings.named(section.name)) continue;
+    found.push_back(
+        {.path = std::string(section.name), .is_default = is_switched_off(section, settings.stored)});
   }
   return found;
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <map>
 
 #include "base/error.h"
 #include "model/json_document.h"
@@ -14,6 +15,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Pair;
 
 // What AWS DMS returns for a task made without settings, in its order, the doubled HistoryTimeslotInMinutes
 // included.
@@ -236,6 +238,17 @@ TEST(TaskSettings, ListsNamedSettingsWithoutEffect) {
   EXPECT_EQ(found[1].path, "TargetMetadata.BatchApplyEnabled");
   EXPECT_FALSE(found[1].is_default);
   EXPECT_EQ(found[2].path, "TTSettings");
+  EXPECT_FALSE(found[2].is_default);
+}
+
+TEST(TaskSettings, ASectionThatIsSwitchedOffAsksForNothing) {
+  auto settings = parse(R"({"TTSettings": {"EnableTT": false, "TTS3Settings": null},
+                            "ValidationSettings": {"ThreadCount": 5}, "BeforeImageSettings": {"enableBeforeImage": "true"},
+                            "CharacterSetSettings": {"CharacterReplacements": []}})");
+  std::map<std::string, bool> defaults;
+  for (const auto& setting : stored_only_settings(settings)) defaults[setting.path] = setting.is_default;
+  EXPECT_THAT(defaults, ElementsAre(Pair("BeforeImageSettings", false), Pair("CharacterSetSettings", false),
+                                    Pair("TTSettings", true), Pair("ValidationSettings", true)));
 }
 
 TEST(TaskSettings, OnlyNamedSettingsAreFixedBetweenRuns) {

@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "support"))
 
 import psycopg  # noqa: E402
+import pyarrow.parquet  # noqa: E402
 from psycopg import pq  # noqa: E402
 from ferry_command import CommandFailed, FerryCommand, wait_for  # noqa: E402
 from postgres_server import PostgresServer, installed_majors  # noqa: E402
@@ -280,6 +281,16 @@ class BadInputTest(BadInput):
         self.assert_error(command, "usage", 2, "sslmode")
         self.assert_untouched()
 
+    def test_command_line(self) -> None:
+        self.assert_error(self.start(), "usage", 2, "copy, run and clean")
+        self.assert_error(self.start("replicate"), "usage", 2, "replicate", "ferry --help")
+        self.assert_error(self.start("copy", "--folow"), "usage", 2, "ferry --help")
+        # An option that may be repeated takes one value each time, wherever it stands.
+        command = self.start("copy", "--tables", "public.t", self.uri(), "--set", "CsvNullValue=\\N", "--format", "csv",
+                             "--tables", "public.u", f"file://{self.target}")
+        self.assertEqual(command.wait(), 0, command.report())
+        self.assert_equal("t")
+
     def test_password_is_wiped_before_the_first_contact(self) -> None:
         with TcpGate(self.server.port) as gate:
             gate.stall()
@@ -295,7 +306,7 @@ class BadInputTest(BadInput):
 
     def test_mapping_that_matches_nothing(self) -> None:
         command = self.start_copy(self.uri(), "--tables", "public.nothing%")
-        self.assert_error(command, "no_tables", 7, "1 tables", "case-sensitive")
+        self.assert_error(command, "no_tables", 7, "1 tables", "case-sensitive", "partition")
         command = self.start_run(mappings=rules(("public", "T")))
         self.assert_error(command, "no_tables", 7, "Check")
         self.assert_untouched()
@@ -316,6 +327,29 @@ class BadInputTest(BadInput):
         command = self.start_run(source={"PostgreSQLSettings": {"Slot": "x"}})
         self.assert_error(command, "setting_unknown", 4, "PostgreSQLSettings.Slot")
         self.assert_untouched()
+
+    def test_settings_without_effect(self) -> None:
+        command = self.start_copy(self.uri(), "--set", "GlueCatalogGeneration=true")
+        self.assertEqual(command.wait(), 0, command.report())
+        command = self.start_run(migration_type="full-load", s3_settings={"GlueCatalogGeneration": True},
+                                 options=("--overwrite",))
+        self.assertEqual(command.wait(), 0, command.report())
+        for line in command.errors, next((self.folder / "home").rglob("run-*/logs/task.log")).read_text():
+            self.assertEqual(line.count("GlueCatalogGeneration has no effect"), 1, command.report())
+        copied = self.commands[0]
+        self.assertEqual(copied.errors.count("GlueCatalogGeneration has no effect"), 1, copied.report())
+        # What is of no interest to who cleans.
+        command = self.start("clean", self.folder / "task.json")
+        self.assertEqual((command.wait(), command.errors), (0, ""), command.report())
+
+    def test_compression_of_a_parquet_copy(self) -> None:
+        for settings, codec in (((), "SNAPPY"), (("CompressionType=GZIP",), "GZIP"), (("CompressionType=none",), "UNCOMPRESSED"),
+                                (("CompressionType=gzip", "parquetCompression=zstd"), "ZSTD")):
+            options = [word for setting in settings for word in ("--set", setting)]
+            command = self.start("copy", self.uri(), f"file://{self.target}", "--restart", *options)
+            self.assertEqual(command.wait(), 0, command.report())
+            file = pyarrow.parquet.ParquetFile(self.target / "public" / "t" / "LOAD00000001.parquet")
+            self.assertEqual(file.metadata.row_group(0).column(0).compression, codec)
 
     def test_bad_values(self) -> None:
         command = self.start_copy(self.uri(), "--set", "MaxFileSize=0")
@@ -401,6 +435,13 @@ class BadInputTest(BadInput):
 
     # --- The target ---
 
+    def test_name_that_looks_like_a_line_of_ferry(self) -> None:
+        self.sql('CREATE TABLE "a/b\nferry: all is well" (i int)')
+        command = self.start_copy(self.uri())
+        self.assert_error(command, "table_errors", 71, "a/b\\nferry: all is well")
+        for text in command.output, command.errors, *(path.read_text() for path in self.folder.rglob("task.log")):
+            self.assertNotIn("\nferry: all is well", text)
+
     def test_foreign_objects(self) -> None:
         folder = self.target / "public" / "t"
         folder.mkdir(parents=True)
@@ -411,6 +452,34 @@ class BadInputTest(BadInput):
         self.assert_untouched(before)
         self.assertEqual(self.server.sql("SELECT count(*) FROM pg_replication_slots"), [(0,)])
 
+    def test_state_folder_of_other_things(self) -> None:
+        state = self.folder / "state"
+        state.mkdir(mode=0o755)
+        (state / "notes.txt").write_text("mine")
+        command = self.start_copy(self.uri(), "--state", str(state))
+        self.assert_error(command, "state_unusable", 62, str(state), "notes.txt", "--state")
+        self.assertEqual(state.stat().st_mode & 0o777, 0o755)
+        self.assertEqual(contents(state), {"notes.txt": b"mine"})
+        self.assert_untouched()
+
+    def test_clean_removes_the_state_and_nothing_else(self) -> None:
+        state = self.folder / "state"
+        for others in ({}, {"notes.txt": b"mine"}):
+            command = self.start_copy(self.uri(), "--state", str(state), "--overwrite")
+            self.assertEqual(command.wait(), 0, command.report())
+            for name, data in others.items():
+                (state / name).write_bytes(data)
+            command = self.start("clean", self.uri(), f"file://{self.target}", "--format", "csv", "--state", state)
+            self.assertEqual(command.wait(), 0, command.report())
+            self.assertEqual(contents(state), others)
+            self.assertEqual(state.exists(), bool(others))
+            self.assertEqual("the folder stays" in command.output, bool(others), command.report())
+        self.assert_equal("t")
+
+    def test_clean_without_a_state(self) -> None:
+        command = self.start("clean", self.uri(), f"file://{self.target}")
+        self.assert_error(command, "usage", 2, "no task state", "--state", "ferry_")
+
     def test_target_below_a_file(self) -> None:
         (self.folder / "file").write_text("a file\n", encoding="utf-8")
         for target in (self.folder / "file", self.folder / "file" / "below"):
@@ -420,7 +489,10 @@ class BadInputTest(BadInput):
 
     def test_target_of_another_form(self) -> None:
         self.assert_error(self.start_copy(self.uri(), target="s3://bucket/folder"), "unsupported", 8, "file:///")
-        self.assert_error(self.start_copy(self.uri(), target="target"), "unsupported", 8, "file:///")
+        # A path is answered with the URI that it stands for.
+        self.assert_error(self.start_copy(self.uri(), target="target"), "unsupported", 8, f" file://{Path.cwd()}/target;")
+        self.assert_error(self.start_copy(self.uri(), target=str(self.target)), "unsupported", 8,
+                          f" file://{self.target};")
 
     def test_files_larger_than_the_limit(self) -> None:
         """Also where no file system can be made: a limit on the size of files stands for an unwritable target."""

@@ -31,7 +31,8 @@ WHERE c.relkind IN ('r', 'v') AND c.relpersistence <> 't'
 ORDER BY n.nspname, c.relname)";
 
 constexpr std::string_view kTableQuery = R"(
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.reltuples
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.reltuples,
+       c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'p', 'm', 'f') AND )";
 
@@ -84,6 +85,7 @@ struct TableRow {
   char persistence = 'p';
   char replica_identity = 'd';
   double rows = -1;
+  bool has_children = false;
 };
 
 std::optional<TableRow> find_table(Connection& connection, std::string_view condition, Parameters parameters,
@@ -98,7 +100,8 @@ std::optional<TableRow> find_table(Connection& connection, std::string_view cond
                   .kind = found.text(0, 3).front(),
                   .persistence = found.text(0, 4).front(),
                   .replica_identity = found.text(0, 5).front(),
-                  .rows = found.real(0, 6)};
+                  .rows = found.real(0, 6),
+                  .has_children = found.boolean(0, 7)};
 }
 
 double distinct_share(const Result& columns, int row, double table_rows) {
@@ -178,6 +181,7 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
   table.kind = row.kind == 'v' ? TableKind::kView : TableKind::kTable;
   table.unlogged = row.persistence == 'u';
   table.replica_identity = row.replica_identity;
+  table.has_children = row.has_children;
   std::optional<std::int16_t> digits_of_money;
   for (int i = 0; i < found.rows(); ++i) {
     PgType type{.oid = static_cast<std::uint32_t>(found.integer(i, 6)),

@@ -32,6 +32,7 @@ struct DescribedTable {
   connector::TableKind kind = connector::TableKind::kTable;
   bool unlogged = false;
   char replica_identity = 'd';  // pg_class.relreplident.
+  bool has_children = false;    // By INHERITS; a partitioned table's leaves are tables of their own.
 };
 
 // "schema"."table".

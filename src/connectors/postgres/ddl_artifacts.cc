@@ -312,7 +312,7 @@ std::optional<std::string> make_ddl_artifacts(Connection& connection, const std:
     base::log_warning(
         base::kSourceCapture,
         "DDL is not captured: {}. Changes of a table's shape are seen with its next row, new and "
-        "dropped tables within seconds. Set CaptureDdls to false if that is enough",
+        "dropped tables within seconds. A task's document with CaptureDdls false does not try it",
         why);
     return std::nullopt;
   };

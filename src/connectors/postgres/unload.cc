@@ -276,6 +276,13 @@ std::unique_ptr<TableUnload> PostgresUnload::begin(const UnloadRequest& request,
                       "table {} is UNLOGGED: it is loaded, but its changes are not captured",
                       to_string(request.table));
   }
+  if (held->table.has_children) {
+    base::log_warning(
+        base::kSourceUnload,
+        "table {} has child tables: their rows are loaded with it, but their changes are captured only "
+        "under the children's own names",
+        to_string(request.table));
+  }
   return std::make_unique<PostgresTableUnload>(std::move(held), request);
 }
 

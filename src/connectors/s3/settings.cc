@@ -20,9 +20,14 @@ constexpr std::int64_t kKilobyte = 1024;
 std::filesystem::path directory_of(const model::Endpoint& endpoint, const SettingReader& settings) {
   std::string_view url = endpoint.endpoint_url;
   if (!url.starts_with(kFileScheme) || !url.substr(kFileScheme.size()).starts_with('/')) {
-    throw Error(ErrorKind::kUnsupported,
-                {.message = fmt::format("the target's EndpointUrl '{}' is not of the form file:///directory", url),
-                 .remedy = "Name a directory; S3 services over the network are not supported yet."});
+    bool is_path = !url.empty() && url.find(':') == std::string_view::npos;
+    std::string example = is_path ? std::filesystem::absolute(url).lexically_normal().string() : "/data/lake";
+    throw Error(
+        ErrorKind::kUnsupported,
+        {.message = fmt::format("the target's EndpointUrl '{}' is not of the form file:///directory", url),
+         .remedy =
+             fmt::format("Write the directory as {}{}; S3 services over the network are not supported yet.",
+                         kFileScheme, example)});
   }
   std::filesystem::path directory(url.substr(kFileScheme.size()));
   const std::string& bucket = settings.text("BucketName");
