@@ -51,19 +51,31 @@ void set(model::Endpoint& endpoint, std::string_view name, std::string_view valu
   endpoint.settings[lower_case(std::string(name))] = {.name = std::string(name), .value = std::string(value)};
 }
 
-model::Endpoint copy_target(const CopyArguments& arguments) {
+// A setting of the source, unless the target has one of that name.
+bool is_of_source(std::string_view name, const model::Endpoint& source, const model::Endpoint& target) {
+  if (model::find_engine_settings(target.engine_name)->find(name) != nullptr) return false;
+  const model::EndpointSettingFacts* facts = model::find_engine_settings(source.engine_name)->find(name);
+  return facts != nullptr && facts->type != model::EndpointSettingFacts::Type::kMember;
+}
+
+void set_all(const std::vector<std::string>& settings, model::Endpoint& source, model::Endpoint& target) {
+  for (const std::string& setting : settings) {
+    std::size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Error(ErrorKind::kUsage, fmt::format("--set {} is not of the form NAME=VALUE", setting));
+    }
+    std::string name = setting.substr(0, equals);
+    set(is_of_source(name, source, target) ? source : target, name, setting.substr(equals + 1));
+  }
+}
+
+model::Endpoint copy_target(const CopyArguments& arguments, model::Endpoint& source) {
   model::Endpoint target;
   target.identifier = "target";
   target.engine_name = "s3";
   target.endpoint_url = arguments.target;
   set(target, "DataFormat", arguments.format);
-  for (const std::string& setting : arguments.settings) {
-    std::size_t equals = setting.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      throw Error(ErrorKind::kUsage, fmt::format("--set {} is not of the form NAME=VALUE", setting));
-    }
-    set(target, setting.substr(0, equals), setting.substr(equals + 1));
-  }
+  set_all(arguments.settings, source, target);
   auto is_given = [&](std::string_view name) { return target.find_setting(name) != nullptr; };
   if (arguments.format == "parquet") {
     if (!is_given("rowgrouplength")) set(target, "RowGroupLength", kCopyRowGroupLength);
@@ -103,7 +115,7 @@ Task copy_task(const CopyArguments& arguments) {
       arguments.follow ? model::MigrationType::kFullLoadAndCdc : model::MigrationType::kFullLoad;
   definition.source = parse_source_uri(arguments.source);
   definition.source.identifier = "source";
-  definition.target = copy_target(arguments);
+  definition.target = copy_target(arguments, definition.source);
   definition.table_mappings = patterns_json(arguments.tables);
   std::filesystem::path state = arguments.task.state.value_or(
       default_state_folder("copy", {definition.source.server_name, std::to_string(definition.source.port),
@@ -112,7 +124,9 @@ Task copy_task(const CopyArguments& arguments) {
   options.fail_on_first_contact = true;
   options.load_threads = std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::string> warnings =
-      model::SettingReader(definition.target, model::EndpointRole::kTarget).warnings();
+      model::SettingReader(definition.source, model::EndpointRole::kSource).warnings();
+  std::ranges::copy(model::SettingReader(definition.target, model::EndpointRole::kTarget).warnings(),
+                    std::back_inserter(warnings));
   return {.definition = std::move(definition),
           .mapping = mapping::TableMapping::select_all_of(arguments.tables),
           .warnings = std::move(warnings),
@@ -210,9 +224,12 @@ void refuse_suspended(const engine::TaskResult& result) {
     if (table.phase == engine::TablePhase::kError) suspended.push_back(model::to_string(table.source));
   }
   if (suspended.empty()) return;
-  Error::Parts parts{.message = fmt::format("{} of {} tables are suspended: {}", suspended.size(),
-                                            result.tables.size(), fmt::join(suspended, ", ")),
-                     .remedy = "The summary tells why. Mend or exclude them, then load anew with --restart."};
+  Error::Parts parts{
+      .message = fmt::format("{} of {} tables are suspended: {}", suspended.size(), result.tables.size(),
+                             fmt::join(suspended, ", ")),
+      .remedy =
+          "The summary tells why. Mend or exclude them; the next run tries again what was never "
+          "loaded, and --restart loads everything anew."};
   throw Error(ErrorKind::kTableErrors, std::move(parts));
 }
 

@@ -77,6 +77,7 @@ ReplicationTask::ReplicationTask(const model::TaskDefinition& definition,
       row_errors_(state, state.folder() / "row_errors", definition.settings.error_behavior) {}
 
 TaskResult ReplicationTask::run(std::stop_token stop) {
+  queue_failed_loads();
   for (int retry = 0;; ++retry) {
     std::string before = progress();
     try {
@@ -94,6 +95,26 @@ TaskResult ReplicationTask::run(std::stop_token stop) {
       observer_.retrying(error.what(), wait->count());
       if (!clock_.wait(*wait, stop)) throw stopped_by(error);
     }
+  }
+}
+
+// A table that was suspended before it was ever loaded has nothing that could be lost, and its user may have
+// mended what was wrong. With changes it is forgotten, so that the capture finds it as it finds a new table:
+// it may not have captured its changes until now.
+void ReplicationTask::queue_failed_loads() {
+  if (!model::has_full_load(definition_.migration_type)) return;
+  for (TableState& table : state_.tables()) {
+    if (table.phase != TablePhase::kError || !table.mark.empty()) continue;
+    base::log_info(base::kTablesManager, "table {} is tried again, which was suspended: {}",
+                   model::to_string(table.source), table.error);
+    if (model::has_cdc(definition_.migration_type)) {
+      state_.remove_table(table);
+      continue;
+    }
+    table.phase = TablePhase::kQueued;
+    table.error.clear();
+    state_.set_table(table);
+    if (state_.phase() == TaskPhase::kFinished) state_.set_phase(TaskPhase::kLoading);
   }
 }
 

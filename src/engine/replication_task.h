@@ -68,6 +68,7 @@ class ReplicationTask {
   std::vector<std::string> clean(std::stop_token stop);
 
  private:
+  void queue_failed_loads();
   TaskResult attempt(std::stop_token stop);
   void check(const TaskContext& context, std::stop_token stop);
   void begin(const TaskContext& context, connector::SourceCapture* capture, std::stop_token stop);

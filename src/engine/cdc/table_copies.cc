@@ -157,7 +157,10 @@ class InsertCopier {
   }
 
   void fail(std::string_view error) {
-    if (table_.phase == TablePhase::kLoading) discard();
+    if (table_.phase == TablePhase::kLoading) {
+      discard();
+      table_.mark.clear();  // It holds nothing.
+    }
     suspend_table(context_, table_, error);
   }
 

@@ -91,6 +91,7 @@ class TableLoader {
   void fail(std::string_view error) {
     if (table_.phase == TablePhase::kLoading) {
       context_.target.tables()->discard_load(table_.target, table_.load_epoch);
+      table_.mark.clear();  // It holds nothing.
     }
     context_.row_errors.store_load(table_.target);
     suspend_table(context_, table_, error);
