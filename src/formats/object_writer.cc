@@ -95,16 +95,19 @@ void require_canonical(const model::RecordBatch& batch, const model::TableVersio
       fmt::format("Rows of the table {} do not have the columns of its version", to_string(table.name)));
 }
 
-void require_free_timestamp_name(const ObjectShape& shape) {
-  if (shape.timestamp_column.empty()) return;
+void require_free_names(const ObjectShape& shape, bool names_are_written) {
   for (const model::Column& column : shape.table->columns) {
-    if (column.name != shape.timestamp_column) continue;
+    bool is_op = shape.op_column && names_are_written && column.name == kOpColumn;
+    if (!is_op && (shape.timestamp_column.empty() || column.name != shape.timestamp_column)) continue;
     throw base::Error(
         base::ErrorKind::kTargetTable,
-        base::Error::Parts{.message = fmt::format("the table {} has a column '{}' of its own, the name that "
-                                                  "TimestampColumnName gives to the timestamp column",
-                                                  to_string(shape.table->name), column.name),
-                           .remedy = "Give TimestampColumnName another name."});
+        base::Error::Parts{
+            .message =
+                fmt::format("the table {} has a column '{}' of its own, the name of the column for the {}",
+                            to_string(shape.table->name), column.name,
+                            is_op ? "operation" : "timestamp (TimestampColumnName)"),
+            .remedy = is_op ? "Rename the column on the source, or write CSV without AddColumnName."
+                            : "Give TimestampColumnName another name."});
   }
 }
 

@@ -93,8 +93,9 @@ std::string row_key_text(const model::TableVersion& table, std::span<const model
 // Throws base::Error unless the batch's columns are those of `table` in their canonical Arrow types.
 void require_canonical(const model::RecordBatch& batch, const model::TableVersion& table);
 
-// Throws base::Error where the table has a column of the timestamp column's name. Every writer asks it.
-void require_free_timestamp_name(const ObjectShape& shape);
+// Throws base::Error(kTargetTable) where the table has a column with the name of the timestamp column or,
+// when the object says the names of its columns, of the Op column. Every writer asks it.
+void require_free_names(const ObjectShape& shape, bool names_are_written);
 
 // DMS's form of a point in time in the timestamp column: "yyyy-MM-dd HH:mm:ss.SSSSSS", always 26 characters.
 std::string timestamp_text(base::UnixMicros time);

@@ -36,7 +36,7 @@ class CsvWriter final : public ObjectWriter {
         quoting_(options_.rfc4180, options_.column_delimiter, options_.row_delimiter),
         sink_(&sink),
         buffer_(kBufferBytes + kBufferBytes / 4) {
-    require_free_timestamp_name(shape_);
+    require_free_names(shape_, options_.header);
     if (options_.gzip) {
       gzip_ = std::make_unique<GzipSink>(sink);
       sink_ = gzip_.get();

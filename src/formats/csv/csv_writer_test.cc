@@ -354,6 +354,14 @@ TEST(CsvWriter, RefusesATimestampColumnThatTheTableHas) {
   EXPECT_THROW(make_csv_writer(sink, {employees({}).version, false, "city"}, {}), base::Error);
 }
 
+TEST(CsvWriter, RefusesAnOpColumnThatTheTableHasWhereNamesAreWritten) {
+  StringSink sink;
+  TestTable table = make_table({column("Op", {.id = TypeId::kInt4})}, {});
+  EXPECT_THROW(make_csv_writer(sink, {table.version, true, ""}, {.header = true}), base::Error);
+  EXPECT_NO_THROW(make_csv_writer(sink, {table.version, true, ""}, {}));
+  EXPECT_NO_THROW(make_csv_writer(sink, {table.version, false, ""}, {.header = true}));
+}
+
 TEST(CsvWriter, RefusesABatchOfOtherColumns) {
   StringSink sink;
   CollectedErrors errors;

@@ -339,6 +339,13 @@ TEST(ParquetWriter, OpAndTimestampColumnsAreRequired) {
             "1970-01-01 00:00:00.000005");
 }
 
+TEST(ParquetWriter, RefusesAnOpColumnThatTheTableHas) {
+  StringSink sink;
+  TestTable table = make_table({column("Op", {.id = TypeId::kInt4})}, {});
+  EXPECT_THROW(make_parquet_writer(sink, {table.version, true, ""}, {}), base::Error);
+  EXPECT_NO_THROW(make_parquet_writer(sink, {table.version, false, ""}, {}));
+}
+
 TestTable odd_values() {
   return make_table(
       {column("id", {.id = TypeId::kInt4}), column("at", {.id = TypeId::kDatetime, .scale = 6}),
