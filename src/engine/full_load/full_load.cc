@@ -108,7 +108,7 @@ class TableLoader {
                               .memory_bytes_max = context_.budget.load_slice,
                               .task_start_time = load_started_,
                               .rows_estimate = unload.rows_estimate()});
-    LobRule lobs(context_.definition.settings, context_.on_lob_truncation);
+    LobRule lobs(context_.definition.settings, context_.mapping, context_.on_lob_truncation);
     std::int64_t rows = 0;
     while (std::optional<model::RecordBatch> batch = reader->next(stop)) {
       base::failpoint("during_table_load");
