@@ -259,7 +259,7 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
     for (const std::string& line : replication.clean(interrupt.token()))
       std::printf("removed %s\n", line.c_str());
   }
-  std::filesystem::remove_all(task.state);
+  remove_state(task.state);
   std::printf("removed the task's state in %s\n", task.state.c_str());
   return 0;
 }
