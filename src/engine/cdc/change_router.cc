@@ -40,7 +40,10 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
 };
 
 ChangeRouter::ChangeRouter(const TaskContext& context, Statistics& statistics)
-    : context_(context), statistics_(statistics), keeps_shapes_(keeps_shapes(context.definition.settings)) {
+    : context_(context),
+      statistics_(statistics),
+      keeps_shapes_(keeps_shapes(context.definition.settings)),
+      suspensions_(context.row_errors.suspensions()) {
   for (TableState& state : context.state.tables()) add(std::move(state));
 }
 
@@ -54,6 +57,7 @@ ChangeRouter::Table& ChangeRouter::add(TableState state) {
   if (!table.state.mark.empty()) table.mark = context_.source.parse_mark(table.state.mark);
   if (!table.state.last_shape.empty())
     table.shape = std::make_shared<model::TableVersion>(parse_shape(table.state.last_shape));
+  table.suspended = context_.row_errors.is_suspended(table.state.target);
   table.ordinals = &ordinals_[table.state.target];
   table.statistics = &statistics_[table.state.source];
   if (table.waits) waiting_.push_back(&table);
@@ -193,6 +197,11 @@ void ChangeRouter::drop(Table& table) {
   context_.state.set_table(table.state);
 }
 
+void ChangeRouter::look_for_suspensions() {
+  suspensions_ = context_.row_errors.suspensions();
+  for (auto& [key, table] : tables_) table.suspended = context_.row_errors.is_suspended(table.state.target);
+}
+
 void ChangeRouter::suspend(Table& table) {
   table.carried = false;
   table.state.phase = TablePhase::kError;
@@ -249,7 +258,8 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     if (coverage == Coverage::kInCopy) return false;
     if (coverage == Coverage::kAlwaysAfter) table.mark.reset();
   }
-  if (context_.row_errors.is_suspended(table.state.target)) {
+  if (context_.row_errors.suspensions() != suspensions_) look_for_suspensions();
+  if (table.suspended) {
     suspend(table);
     return false;
   }

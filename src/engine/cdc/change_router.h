@@ -59,6 +59,7 @@ class ChangeRouter {
     TableState state;
     bool carried = false;
     bool waits = false;                               // For its copy.
+    bool suspended = false;                           // As of suspensions_.
     bool left = false;                                // Has a name now that is not selected.
     std::shared_ptr<const model::SnapshotMark> mark;  // Null once every later transaction is after the copy.
     model::TableVersionPtr shape;                     // As the stream last said it; null where not known.
@@ -77,6 +78,7 @@ class ChangeRouter {
   void skip(const model::TransactionStamp& stamp, Table& table);
   void take_shape(const model::TransactionStamp& stamp, Table& table, const model::TableVersionPtr& shape);
   void drop(Table& table);
+  void look_for_suspensions();
   void suspend(Table& table);
   bool wants(const model::TransactionStamp& stamp, const model::Change& change);
   void count_last();
@@ -100,6 +102,7 @@ class ChangeRouter {
   std::vector<SaidShape> said_shapes_;
   std::vector<std::pair<TableState, model::StreamPosition>> leaving_;
   std::optional<std::chrono::steady_clock::time_point> noticed_at_;  // The first of waiting_ in this stream.
+  std::uint64_t suspensions_ = 0;  // RowErrorLog::suspensions() when it was asked about each table.
   std::uint64_t transactions_ = 0;
   std::int64_t* uncounted_ = nullptr;  // The count of the row change that the target has in hand.
   std::int64_t rows_ = 0;
