@@ -54,7 +54,15 @@ std::size_t prefix_of_bytes(std::string_view text, std::size_t bytes) {
   return bytes;
 }
 
-arrow::Status cut_column(const arrow::BinaryArray& values, const LogicalType& type, const LobRule& rule,
+std::size_t kept_bytes_of(const LogicalType& type, std::string_view value,
+                          std::optional<std::int64_t> bytes_max) {
+  if (!bytes_max || !type.is_lob()) return value.size();
+  if (type.id == model::TypeId::kNclob) return prefix_of_units(value, *bytes_max / kNclobUnitBytes);
+  if (type.id == model::TypeId::kClob) return prefix_of_bytes(value, static_cast<std::size_t>(*bytes_max));
+  return std::min(value.size(), static_cast<std::size_t>(*bytes_max));
+}
+
+arrow::Status cut_column(const arrow::BinaryArray& values, const LogicalType& type, std::int64_t bytes_max,
                          arrow::BaseBinaryBuilder<arrow::BinaryType>& builder, std::int64_t& cut) {
   ARROW_RETURN_NOT_OK(builder.Reserve(values.length()));
   for (std::int64_t row = 0; row < values.length(); ++row) {
@@ -63,7 +71,7 @@ arrow::Status cut_column(const arrow::BinaryArray& values, const LogicalType& ty
       continue;
     }
     std::string_view value = values.GetView(row);
-    std::size_t kept = rule.kept_bytes(type, value);
+    std::size_t kept = kept_bytes_of(type, value, bytes_max);
     if (kept < value.size()) ++cut;
     ARROW_RETURN_NOT_OK(builder.Append(value.substr(0, kept)));
   }
@@ -72,22 +80,32 @@ arrow::Status cut_column(const arrow::BinaryArray& values, const LogicalType& ty
 
 }  // namespace
 
-LobRule::LobRule(const model::TaskSettings& settings, OnTruncation on_truncation)
-    : leaves_out_(settings.named("TargetMetadata.SupportLobs") && !settings.target_metadata.support_lobs),
-      bytes_max_(limit_of(settings)),
+LobRule::LobRule(const model::TaskSettings& settings, const mapping::TableMapping& mapping,
+                 OnTruncation on_truncation)
+    : task_{.leaves_out =
+                settings.named("TargetMetadata.SupportLobs") && !settings.target_metadata.support_lobs,
+            .bytes_max = limit_of(settings)},
+      mapping_(mapping),
       on_truncation_(on_truncation) {}
 
-std::size_t LobRule::kept_bytes(const LogicalType& type, std::string_view value) const {
-  if (!bytes_max_ || !type.is_lob()) return value.size();
-  if (type.id == model::TypeId::kNclob) return prefix_of_units(value, *bytes_max_ / kNclobUnitBytes);
-  if (type.id == model::TypeId::kClob) return prefix_of_bytes(value, static_cast<std::size_t>(*bytes_max_));
-  return std::min(value.size(), static_cast<std::size_t>(*bytes_max_));
+LobRule::Limits LobRule::limits_of(const model::TableName& table) const {
+  const mapping::TableLobSettings* own = mapping_.lob_settings(table);
+  if (own == nullptr) return task_;
+  Limits limits;
+  if (own->size_max_kb) limits.bytes_max = *own->size_max_kb * kKilobyte;
+  return limits;
+}
+
+std::size_t LobRule::kept_bytes(const model::TableName& table, const LogicalType& type,
+                                std::string_view value) const {
+  return kept_bytes_of(type, value, limits_of(table).bytes_max);
 }
 
 const LobRule::Table& LobRule::table_of(const TableVersionPtr& source) {
   auto [found, is_new] = tables_.try_emplace(source);
   Table& table = found->second;
   if (!is_new) return table;
+  table.limits = limits_of(source->name);
   auto target = std::make_shared<TableVersion>(*source);
   target->columns.clear();
   target->key.clear();
@@ -95,10 +113,10 @@ const LobRule::Table& LobRule::table_of(const TableVersionPtr& source) {
   for (std::uint32_t column = 0; column < source->columns.size(); ++column) {
     bool is_key = std::ranges::find(source->key, column) != source->key.end();
     bool is_lob = source->columns[column].type.is_lob();
-    if (leaves_out_ && is_lob && !is_key) continue;
+    if (table.limits.leaves_out && is_lob && !is_key) continue;
     place[column] = static_cast<std::uint32_t>(target->columns.size());
     // A key that is cut would name other rows.
-    if (bytes_max_ && is_lob && !is_key) table.cut.push_back(place[column]);
+    if (table.limits.bytes_max && is_lob && !is_key) table.cut.push_back(place[column]);
     table.columns.push_back(column);
     target->columns.push_back(source->columns[column]);
   }
@@ -109,15 +127,17 @@ const LobRule::Table& LobRule::table_of(const TableVersionPtr& source) {
 
 TableVersionPtr LobRule::target_version(const TableVersionPtr& source) { return table_of(source).target; }
 
-void LobRule::report(const TableVersion& table, std::uint32_t column, model::RowErrorSink& errors) const {
+void LobRule::report(const Table& table, std::uint32_t column, model::RowErrorSink& errors) const {
+  const model::TableName& name = table.target->name;
+  const std::string& column_name = table.target->columns[column].name;
   std::string what = fmt::format("The value of column '{}' in table '{}' was truncated to length {}",
-                                 table.columns[column].name, model::to_string(table.name), *bytes_max_);
+                                 column_name, model::to_string(name), *table.limits.bytes_max);
   if (on_truncation_ == OnTruncation::kFail) {
     throw Error(ErrorKind::kDataError,
                 {.message = what + ", and FailTasksOnLobTruncation is set",
-                 .remedy = "Raise LobMaxSize, or leave LimitedSizeLobMode and LobMaxSize out."});
+                 .remedy = "Raise LobMaxSize, or the table's bulk-max-size, or leave the limit out."});
   }
-  errors.data_warning({.table = table.name, .column = table.columns[column].name, .what = std::move(what)});
+  errors.data_warning({.table = name, .column = column_name, .what = std::move(what)});
 }
 
 RecordBatch LobRule::load_batch(RecordBatch batch, model::RowErrorSink& errors) {
@@ -143,13 +163,13 @@ RecordBatch LobRule::load_batch(RecordBatch batch, model::RowErrorSink& errors) 
     std::int64_t cut = 0;
     std::unique_ptr<arrow::BinaryBuilder> builder =
         type.is_text() ? std::make_unique<arrow::StringBuilder>() : std::make_unique<arrow::BinaryBuilder>();
-    arrow::Status status = cut_column(values, type, *this, *builder, cut);
+    arrow::Status status = cut_column(values, type, *table.limits.bytes_max, *builder, cut);
     if (cut == 0) continue;
     std::shared_ptr<arrow::Array> array;
     if (status.ok()) status = builder->Finish(&array);
     if (!status.ok()) throw Error(ErrorKind::kInternal, "LOB values cannot be cut: " + status.ToString());
     batch.rows = batch.rows->SetColumn(index, batch.rows->schema()->field(index), array).ValueOrDie();
-    for (std::int64_t i = 0; i < cut; ++i) report(*batch.table, column, errors);
+    for (std::int64_t i = 0; i < cut; ++i) report(table, column, errors);
   }
   return batch;
 }
@@ -162,16 +182,17 @@ std::span<const Cell> LobRule::image(const Table& table, std::span<const Cell> c
   for (std::uint32_t column : table.cut) {
     Cell& cell = storage[column];
     if (cell.state != CellState::kValue) continue;
-    std::size_t kept = kept_bytes(table.target->columns[column].type, cell.bytes);
+    std::size_t kept = kept_bytes_of(table.target->columns[column].type, cell.bytes, table.limits.bytes_max);
     if (kept == cell.bytes.size()) continue;
     cell.bytes = cell.bytes.substr(0, kept);
-    report(*table.target, column, errors);
+    report(table, column, errors);
   }
   return storage;
 }
 
 void LobRule::apply(model::Change& change, model::RowErrorSink& errors) {
-  if (change.table == nullptr || (!leaves_out_ && !bytes_max_)) return;
+  if (change.table == nullptr || (!task_.leaves_out && !task_.bytes_max && !mapping_.has_lob_settings()))
+    return;
   const Table& table = table_of(*change.table);
   bool changes_nothing = table.target == *change.table && table.cut.empty();
   if (changes_nothing) return;

@@ -23,9 +23,21 @@ model::TaskSettings settings(std::string_view lobs) {
                                     model::UnknownKeys::kRefuse);
 }
 
+const mapping::TableMapping kNoRules = mapping::TableMapping::select_all_of({});
+const model::TableName kTable{.schema = "hr", .table = "t"};
+
+mapping::TableMapping lob_settings(std::string_view settings) {
+  std::string rules =
+      R"({"rules": [{"rule-type": "selection", "rule-id": 1, "rule-action": "include",
+                     "object-locator": {"schema-name": "%", "table-name": "%"}},
+                    {"rule-type": "table-settings", "rule-id": 2,
+                     "object-locator": {"schema-name": "hr", "table-name": "t"}, "lob-settings": )";
+  return mapping::TableMapping::parse(rules + std::string(settings) + "}]}", mapping::Views::kLeftOut);
+}
+
 model::TableVersionPtr table() {
   auto version = std::make_shared<model::TableVersion>();
-  version->name = {"hr", "t"};
+  version->name = kTable;
   version->columns = {{.name = "c", .type = {.id = TypeId::kClob}},
                       {.name = "id", .type = {.id = TypeId::kWstring}},
                       {.name = "b", .type = {.id = TypeId::kBlob}}};
@@ -51,33 +63,33 @@ model::RecordBatch batch_of(const std::string& value) {
 
 TEST(LobRule, WholeValuesUnlessTheDocumentNamesALimit) {
   for (const char* lobs : {"{}", R"({"LobMaxSize": 0})", R"({"FullLobMode": true, "LobMaxSize": 1})"}) {
-    LobRule rule(settings(lobs), LobRule::OnTruncation::kWarn);
+    LobRule rule(settings(lobs), kNoRules, LobRule::OnTruncation::kWarn);
     std::string value = kilobytes(40);
-    EXPECT_EQ(rule.kept_bytes({.id = TypeId::kClob}, value), value.size()) << lobs;
+    EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kClob}, value), value.size()) << lobs;
   }
-  LobRule limited(settings(R"({"LimitedSizeLobMode": true})"), LobRule::OnTruncation::kWarn);
-  EXPECT_EQ(limited.kept_bytes({.id = TypeId::kClob}, kilobytes(40)), 32U * 1024);
+  LobRule limited(settings(R"({"LimitedSizeLobMode": true})"), kNoRules, LobRule::OnTruncation::kWarn);
+  EXPECT_EQ(limited.kept_bytes(kTable, {.id = TypeId::kClob}, kilobytes(40)), 32U * 1024);
 }
 
 TEST(LobRule, CutsBetweenCharacters) {
-  LobRule rule(settings(R"({"LobMaxSize": 1})"), LobRule::OnTruncation::kWarn);
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kBlob}, kilobytes(2, '\xA4')), 1024U);
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kClob}, kilobytes(1)), 1024U);
+  LobRule rule(settings(R"({"LobMaxSize": 1})"), kNoRules, LobRule::OnTruncation::kWarn);
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kBlob}, kilobytes(2, '\xA4')), 1024U);
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kClob}, kilobytes(1)), 1024U);
   std::string umlauts = "x";
   for (int i = 0; i < 1000; ++i) umlauts += "\xC3\xA4";
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kClob}, umlauts), 1023U);
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kClob}, umlauts), 1023U);
   // An NCLOB counts two bytes for each unit of UTF-16, and such a character has two.
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kNclob}, umlauts), 1023U);
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kNclob}, kilobytes(2)), 512U);
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kNclob}, umlauts), 1023U);
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kNclob}, kilobytes(2)), 512U);
   std::string wide = "x";
   for (int i = 0; i < 1000; ++i) wide += "\xF0\x9F\x98\x80";
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kNclob}, wide), 1U + 255 * 4);
-  EXPECT_EQ(rule.kept_bytes({.id = TypeId::kWstring}, kilobytes(2)), 2048U) << "no LOB";
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kNclob}, wide), 1U + 255 * 4);
+  EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kWstring}, kilobytes(2)), 2048U) << "no LOB";
 }
 
 TEST(LobRule, LoadsAndChangesAreCutAlikeAndCounted) {
   std::string value = kilobytes(3);
-  LobRule rule(settings(R"({"LobMaxSize": 1})"), LobRule::OnTruncation::kWarn);
+  LobRule rule(settings(R"({"LobMaxSize": 1})"), kNoRules, LobRule::OnTruncation::kWarn);
   Counted load_errors;
   model::RecordBatch batch = rule.load_batch(batch_of(value), load_errors);
   ASSERT_TRUE(batch.rows->ValidateFull().ok());
@@ -106,15 +118,60 @@ TEST(LobRule, LoadsAndChangesAreCutAlikeAndCounted) {
   EXPECT_EQ(errors.warnings.size(), 1U);
 }
 
+TEST(LobRule, ATablesOwnSettingsTakeThePlaceOfTheTasks) {
+  struct Case {
+    const char* task;
+    const char* table;
+    std::size_t of_table;
+    std::size_t of_others;
+  };
+  const std::vector<Case> cases = {
+      {"{}", R"({"mode": "limited", "bulk-max-size": 2})", 2048, 3072},
+      {"{}", R"({"bulk-max-size": "2"})", 2048, 3072},
+      {R"({"LobMaxSize": 1})", R"({"mode": "limited", "bulk-max-size": 2})", 2048, 1024},
+      {R"({"LobMaxSize": 1})", R"({"mode": "unlimited", "bulk-max-size": 2})", 3072, 1024},
+      {R"({"LobMaxSize": 1})", R"({"mode": "none", "bulk-max-size": 2})", 1024, 1024},
+      {R"({"FullLobMode": true, "LobMaxSize": 1})", R"({"mode": "limited", "bulk-max-size": 2})", 2048, 3072},
+  };
+  for (const Case& each : cases) {
+    SCOPED_TRACE(std::string(each.task) + " " + each.table);
+    mapping::TableMapping rules = lob_settings(each.table);
+    std::string value = kilobytes(3);
+    LobRule rule(settings(each.task), rules, LobRule::OnTruncation::kWarn);
+    EXPECT_EQ(rule.kept_bytes(kTable, {.id = TypeId::kBlob}, value), each.of_table);
+    EXPECT_EQ(rule.kept_bytes({"hr", "T"}, {.id = TypeId::kBlob}, value), each.of_others);
+
+    Counted errors;
+    model::RecordBatch batch = rule.load_batch(batch_of(value), errors);
+    EXPECT_EQ(std::static_pointer_cast<arrow::BinaryArray>(batch.rows->column(2))->GetView(0).size(),
+              each.of_table);
+    model::TableVersionPtr version = table();
+    std::vector<Cell> cells = {{CellState::kNull, {}}, {CellState::kValue, "7"}, {CellState::kValue, value}};
+    model::Change change{.kind = model::ChangeKind::kInsert, .table = &version, .after = cells};
+    rule.apply(change, errors);
+    EXPECT_EQ(change.after[2].bytes.size(), each.of_table);
+  }
+}
+
+TEST(LobRule, ATableWithItsOwnSettingsKeepsItsLobColumnsWithoutSupportLobs) {
+  mapping::TableMapping rules = lob_settings(R"({"mode": "unlimited"})");
+  LobRule rule(settings(R"({"SupportLobs": false})"), rules, LobRule::OnTruncation::kWarn);
+  model::TableVersionPtr version = table();
+  EXPECT_EQ(rule.target_version(version), version);
+  auto other = std::make_shared<model::TableVersion>(*version);
+  other->name.table = "other";
+  EXPECT_EQ(rule.target_version(other)->columns.size(), 1U);
+}
+
 TEST(LobRule, FailsTheTaskWhereAskedTo) {
-  LobRule rule(settings(R"({"LobMaxSize": 1})"), LobRule::OnTruncation::kFail);
+  LobRule rule(settings(R"({"LobMaxSize": 1})"), kNoRules, LobRule::OnTruncation::kFail);
   Counted errors;
   EXPECT_THROW(rule.load_batch(batch_of(kilobytes(3)), errors), base::Error);
   EXPECT_NO_THROW(rule.load_batch(batch_of("short"), errors));
 }
 
 TEST(LobRule, WithoutSupportLobColumnsAreLeftOut) {
-  LobRule rule(settings(R"({"SupportLobs": false})"), LobRule::OnTruncation::kWarn);
+  LobRule rule(settings(R"({"SupportLobs": false})"), kNoRules, LobRule::OnTruncation::kWarn);
   Counted errors;
   model::RecordBatch batch = rule.load_batch(batch_of("v"), errors);
   ASSERT_EQ(batch.table->columns.size(), 1U);

@@ -244,8 +244,10 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
       model::TableVersionPtr version = catalog->describe(name, stop);
       table.source_number = version->source_table;
       // A stream that starts in the past tells of the shape of that time.
-      if (keeps_shapes(definition_.settings) && definition_.cdc_start_position.empty())
-        table.shape = shape_text(*version);
+      if (definition_.cdc_start_position.empty()) {
+        table.last_shape = shape_text(*version);
+        if (keeps_shapes(definition_.settings)) table.shape = table.last_shape;
+      }
       // Without a load nothing is removed, so what lies there does not matter.
       target_tables->check(
           {.table = target_version(context, version),

@@ -99,7 +99,9 @@ void RowErrorLog::begin_load(const model::TableName& table) {
   Table& begun = tables_[table];
   begun.counts.load_errors = 0;
   begun.counts.load_warnings = 0;
+  if (begun.suspended.empty()) return;
   begun.suspended.clear();
+  ++suspensions_;
 }
 
 void RowErrorLog::store_load(const model::TableName& table) {
@@ -152,6 +154,7 @@ void RowErrorLog::act(Table& table, const model::RowError& error) {
   }
   if (action == ErrorAction::kSuspendTable && table.suspended.empty()) {
     table.suspended = reason;
+    ++suspensions_;
     base::log_error(base::kTablesManager, "table {} is suspended: {}", model::to_string(error.table),
                     error.reason);
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -51,6 +53,9 @@ class RowErrorLog {
 
   // DataErrorPolicy or its escalation has suspended the table: the caller leaves it alone from now on.
   bool is_suspended(const model::TableName& table) const;
+  // Another number once any answer of is_suspended() is another. In the thread that suspends a table, at
+  // once. Without a lock, for those who ask for each row.
+  std::uint64_t suspensions() const { return suspensions_.load(std::memory_order_acquire); }
   std::string suspension_reason(const model::TableName& table) const;
 
   RowCounts counts_of(const model::TableName& table) const;
@@ -95,7 +100,8 @@ class RowErrorLog {
   const model::ErrorBehavior behavior_;
   Loads loads_{*this};
   Changes changes_{*this};
-  mutable std::mutex mutex_;  // Guards what follows.
+  std::atomic<std::uint64_t> suspensions_{0};  // Written with the mutex held.
+  mutable std::mutex mutex_;                   // Guards what follows.
   std::map<model::TableName, Table> tables_;
   std::ofstream out_;
   bool store_each_report_ = false;  // Set before changes are applied.

@@ -54,7 +54,8 @@ connector::PrepMode prep_mode(const TaskContext& context) {
 TableName target_name(const TaskContext&, const TableName& source) { return source; }
 
 model::TableVersionPtr target_version(const TaskContext& context, const model::TableVersionPtr& source) {
-  return LobRule(context.definition.settings, context.on_lob_truncation).target_version(source);
+  return LobRule(context.definition.settings, context.mapping, context.on_lob_truncation)
+      .target_version(source);
 }
 
 void suspend_table(const TaskContext& context, TableState table, std::string_view error) {

@@ -23,7 +23,7 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
-constexpr int kStateVersion = 3;
+constexpr int kStateVersion = 4;
 
 constexpr std::string_view kLockName = "lock";
 constexpr std::string_view kDatabaseName = "state.db";
@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS tables (
   phase INTEGER NOT NULL, copy_as INTEGER NOT NULL, load_epoch INTEGER NOT NULL, mark TEXT NOT NULL,
   rows_loaded INTEGER NOT NULL, error TEXT NOT NULL, copy_after BLOB NOT NULL, copy_after_text TEXT NOT NULL,
   copy_position BLOB NOT NULL, copy_position_text TEXT NOT NULL, shape TEXT NOT NULL DEFAULT '',
+  last_shape TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (source_schema, source_table, source_number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS skipped (
   source_schema TEXT NOT NULL, source_table TEXT NOT NULL, source_number INTEGER NOT NULL,
@@ -79,6 +80,14 @@ constexpr const char* kFromVersion2 = R"(
 BEGIN IMMEDIATE;
 ALTER TABLE tables ADD COLUMN shape TEXT NOT NULL DEFAULT '';
 UPDATE facts SET value = '3' WHERE name = 'version';
+COMMIT;
+)";
+
+// Version 3 had tables without last_shape.
+constexpr const char* kFromVersion3 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE tables ADD COLUMN last_shape TEXT NOT NULL DEFAULT '';
+UPDATE facts SET value = '4' WHERE name = 'version';
 COMMIT;
 )";
 
@@ -267,7 +276,13 @@ std::unique_ptr<TaskState> TaskState::open_any(const std::filesystem::path& fold
   }
   if (*stored == "2") {
     state->execute(kFromVersion2);
-  } else if (*stored != version) {
+    stored = "3";
+  }
+  if (*stored == "3") {
+    state->execute(kFromVersion3);
+    stored = version;
+  }
+  if (*stored != version) {
     throw Error(ErrorKind::kStateMismatch,
                 {.message = fmt::format("the task's state in {} has version {}, this program writes {}",
                                         folder.string(), *stored, version),
@@ -366,7 +381,8 @@ std::vector<TableState> TaskState::tables() const {
                       .error = rows.text_at(10),
                       .copy_after = {rows.text_at(11), rows.text_at(12)},
                       .copy_position = {rows.text_at(13), rows.text_at(14)},
-                      .shape = rows.text_at(15)});
+                      .shape = rows.text_at(15),
+                      .last_shape = rows.text_at(16)});
   }
   return tables;
 }
@@ -383,7 +399,7 @@ void TaskState::set_table(const TableState& table) {
 }
 
 void TaskState::write_table(const TableState& table) {
-  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  Statement(*this, "INSERT OR REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .text(table.source.schema)
       .text(table.source.table)
       .integer(static_cast<std::int64_t>(table.source_number))
@@ -400,6 +416,7 @@ void TaskState::write_table(const TableState& table) {
       .blob(table.copy_position.key())
       .text(table.copy_position.text())
       .text(table.shape)
+      .text(table.last_shape)
       .run();
 }
 

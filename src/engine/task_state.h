@@ -65,9 +65,12 @@ struct TableState {
   // CopyAs::kInserts in phase kLoading: where the inserts stand in the stream. A checkpoint that has come
   // here says that they are durable.
   model::StreamPosition copy_position = {};
-  // The shape (shape_text()) that the table keeps on the target whatever becomes of it on the source; empty in tasks
-  // whose target follows the source, and where it is not known yet.
+  // The shape (shape_text()) that the table keeps on the target whatever becomes of it on the source; empty
+  // in tasks whose target follows the source, and where it is not known yet.
   std::string shape = {};
+  // The shape (shape_text()) that the stream said last before the checkpoint, or that the copy has; empty
+  // where not known. What differs from it is a DDL, and what does not is only said again.
+  std::string last_shape = {};
 };
 
 // The place of a report (a row error or a data warning) in the stream as one target table sees it. Reports of

@@ -252,8 +252,10 @@ TEST_F(TaskStateTest, AStateOfVersion2IsTakenOver) {
   }
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open((folder_ / "state.db").c_str(), &database), SQLITE_OK);
-  // What version 3 added.
-  const char* back = "ALTER TABLE tables DROP COLUMN shape; UPDATE facts SET value = '2' WHERE name = 'version'";
+  // What versions 3 and 4 added.
+  const char* back =
+      "ALTER TABLE tables DROP COLUMN shape; ALTER TABLE tables DROP COLUMN last_shape; "
+      "UPDATE facts SET value = '2' WHERE name = 'version'";
   ASSERT_EQ(sqlite3_exec(database, back, nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(database);
   {
@@ -262,9 +264,11 @@ TEST_F(TaskStateTest, AStateOfVersion2IsTakenOver) {
     EXPECT_EQ(state->tables()[0].mark, "m");
     EXPECT_EQ(state->tables()[0].shape, "");
     table.shape = "{}";
+    table.last_shape = "{\"columns\":[]}";
     state->set_table(table);
   }
   EXPECT_EQ(open()->tables().at(0).shape, "{}");
+  EXPECT_EQ(open()->tables().at(0).last_shape, table.last_shape);
 }
 
 TEST_F(TaskStateTest, ADamagedFileIsNamed) {

@@ -71,6 +71,11 @@ std::int64_t TableMapping::load_order(const model::TableName& name) const {
   return order;
 }
 
+const TableLobSettings* TableMapping::lob_settings(const model::TableName& name) const {
+  auto found = lob_rules_.find(name);
+  return found == lob_rules_.end() ? nullptr : &found->second.settings;
+}
+
 std::vector<std::string> TableMapping::unmatched_rules(std::span<const ListedTable> tables) const {
   std::vector<std::string> lines;
   for (const auto& rule : rules_) {
@@ -78,6 +83,10 @@ std::vector<std::string> TableMapping::unmatched_rules(std::span<const ListedTab
       return rule.matches(table.name, table.kind);
     });
     if (!has_match) lines.push_back(rule.label + " matches no table");
+  }
+  for (const auto& [name, rule] : lob_rules_) {
+    if (std::ranges::find(tables, name, &ListedTable::name) == tables.end())
+      lines.push_back(rule.label + " matches no table");
   }
   return lines;
 }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,7 +24,13 @@ struct ListedTable {
   model::TableKind kind = model::TableKind::kTable;
 };
 
-// The compiled rules of one table-mapping document: which tables a task carries. Pure; immutable; any thread.
+// What the lob-settings of a table-settings rule say, in place of the task's LOB settings.
+struct TableLobSettings {
+  std::optional<std::int64_t> size_max_kb;  // Longer values are cut; none = whole.
+};
+
+// The compiled rules of one table-mapping document: which tables a task carries, and how. Pure; immutable;
+// any thread.
 class TableMapping {
  public:
   // Throws Error(kMappingInvalid) with AWS's text for a document that DMS refuses, and Error(kUnsupported)
@@ -39,7 +47,12 @@ class TableMapping {
   // A larger one starts first; 0 where no rule says. Equal ones start by name.
   std::int64_t load_order(const model::TableName& name) const;
 
-  // A line for each selection rule that matches none of these tables.
+  // Null where the task's LOB settings hold. By the exact name.
+  const TableLobSettings* lob_settings(const model::TableName& name) const;
+  // Whether any table has some of its own.
+  bool has_lob_settings() const { return !lob_rules_.empty(); }
+
+  // A line for each rule that matches none of these tables.
   std::vector<std::string> unmatched_rules(std::span<const ListedTable> tables) const;
 
   // A line for each rule that was accepted and has no effect here.
@@ -62,8 +75,14 @@ class TableMapping {
 
   TableMapping() = default;
 
+  struct LobSettingsRule {
+    std::string label;  // "rule 3 (lob-settings of public.t)"
+    TableLobSettings settings;
+  };
+
   Views views_ = Views::kLeftOut;
   std::vector<SelectionRule> rules_;
+  std::map<model::TableName, LobSettingsRule> lob_rules_;
   std::vector<std::string> notes_;
 };
 

@@ -24,6 +24,7 @@ using Words = std::initializer_list<std::string_view>;
 
 constexpr std::int64_t kLoadOrderMax = 2147483647;
 constexpr std::size_t kTagsMax = 10;
+constexpr std::int64_t kBulkMaxSizeMax = 2147483647;  // KB; DMS names no limit.
 
 bool is_one_of(std::string_view word, Words words) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -239,15 +240,24 @@ void check_parallel_load(const Rule& rule, const Object& parallel_load) {
     throw rule.failed("parallel-load of type ranges needs 1 to 10 columns and boundaries of as many values.");
 }
 
+// The mode that DMS takes where none is given is limited.
+bool is_limited(std::string_view lob_mode) { return lob_mode.empty() || lob_mode == "limited"; }
+
 void check_lob_settings(const Rule& rule, const Object& lob_settings) {
   std::string mode = text_member(lob_settings, "mode");
   if (!mode.empty() && !is_one_of(mode, {"limited", "unlimited", "none"})) {
     throw rule.failed(
         fmt::format("The mode {} of lob-settings is not known.", model::json_quoted_excerpt(mode)));
   }
-  auto size = integer_of(text_member(lob_settings, "bulk-max-size"));
-  if ((mode.empty() || mode == "limited") && size.value_or(0) <= 0) {
+  if (mode == "none") return;
+  std::string text = text_member(lob_settings, "bulk-max-size");
+  auto size = integer_of(text);
+  if (is_limited(mode) && size.value_or(0) <= 0) {
     throw rule.failed("lob-settings of mode limited need a bulk-max-size above 0.");
+  }
+  if (!text.empty() && (!size || *size < 0 || *size > kBulkMaxSizeMax)) {
+    throw rule.failed(fmt::format("The bulk-max-size {} is not an integer from 0 to {}.",
+                                  model::json_quoted_excerpt(text), kBulkMaxSizeMax));
   }
 }
 
@@ -290,14 +300,6 @@ void check_validation(const Rule& rule) {
     throw rule.failed(
         fmt::format("The rule-action {} is not known.", model::json_quoted_excerpt(rule.action)));
   }
-}
-
-// Whether a table-settings rule asks for more than what happens anyway: one slice, whole LOBs.
-bool table_settings_have_effect(const Rule& rule) {
-  const auto* parallel_load = object_member(rule.object, "parallel-load");
-  if (parallel_load && text_member(*parallel_load, "type") != "none") return true;
-  const auto* lob_settings = object_member(rule.object, "lob-settings");
-  return lob_settings && !is_one_of(text_member(*lob_settings, "mode"), {"unlimited", "none"});
 }
 
 }  // namespace
@@ -415,11 +417,26 @@ class TableMappingReader {
 
   void read_table_settings(const Rule& rule) {
     check_table_settings(rule);
-    if (!table_settings_have_effect(rule)) return;
     const auto* parallel_load = object_member(rule.object, "parallel-load");
-    unsupported_.push_back(fmt::format(
-        "rule {} is a table-settings rule with {}", rule.id,
-        parallel_load && text_member(*parallel_load, "type") != "none" ? "parallel-load" : "lob-settings"));
+    if (parallel_load && text_member(*parallel_load, "type") != "none")
+      unsupported_.push_back(fmt::format("rule {} is a table-settings rule with parallel-load", rule.id));
+    if (const auto* lob_settings = object_member(rule.object, "lob-settings"))
+      read_lob_settings(rule, *lob_settings);
+  }
+
+  // Without a mode of its own a table has the task's LOB settings.
+  void read_lob_settings(const Rule& rule, const Object& lob_settings) {
+    std::string mode = text_member(lob_settings, "mode");
+    if (mode == "none") return;
+    model::TableName name{.schema = rule.located("schema-name"), .table = rule.located("table-name")};
+    TableLobSettings settings;
+    if (is_limited(mode)) settings.size_max_kb = integer_of(text_member(lob_settings, "bulk-max-size"));
+    bool is_first =
+        mapping_.lob_rules_
+            .try_emplace(name, fmt::format("rule {} (lob-settings of {})", rule.id, model::to_string(name)),
+                         settings)
+            .second;
+    if (!is_first) note(rule, "an earlier rule has lob-settings for the same table");
   }
 
   void read_object_mapping(const Rule& rule) {

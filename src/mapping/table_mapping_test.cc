@@ -279,7 +279,7 @@ TEST(TableMapping, RulesWithoutEffectHereAreNoted) {
                                            HasSubstr("rule 3 (validation) has no effect")));
 }
 
-TEST(TableMapping, TableSettingsThatWouldHaveAnEffectAreRefused) {
+TEST(TableMapping, TableSettings) {
   auto settings = [](std::string_view more) {
     return R"({"rule-type": "table-settings", "rule-id": 2, "object-locator": {"schema-name": "s", "table-name": "t"}, )" +
            std::string(more) + "}";
@@ -287,8 +287,28 @@ TEST(TableMapping, TableSettingsThatWouldHaveAnEffectAreRefused) {
   auto first = selection(1, "s", "%", "include");
   EXPECT_THAT(error_of({first, settings(R"("parallel-load": {"type": "partitions-auto"})")}),
               HasSubstr("rule 2 is a table-settings rule with parallel-load"));
-  EXPECT_THAT(error_of({first, settings(R"("lob-settings": {"mode": "limited", "bulk-max-size": "16"})")}),
-              HasSubstr("rule 2 is a table-settings rule with lob-settings"));
+  auto lobs = [&](std::string_view more) { return settings("\"lob-settings\": " + std::string(more)); };
+  auto limited = parse({first, lobs(R"({"mode": "limited", "bulk-max-size": "16"})")});
+  ASSERT_NE(limited.lob_settings({"s", "t"}), nullptr);
+  EXPECT_EQ(limited.lob_settings({"s", "t"})->size_max_kb, 16);
+  EXPECT_EQ(limited.lob_settings({"s", "T"}), nullptr);
+  std::vector<ListedTable> others = {{.name = {"s", "x"}}};
+  EXPECT_THAT(limited.unmatched_rules(others), ElementsAre("rule 2 (lob-settings of s.t) matches no table"));
+  auto unlimited = parse({first, lobs(R"({"mode": "unlimited", "bulk-max-size": 16})")});
+  ASSERT_NE(unlimited.lob_settings({"s", "t"}), nullptr);
+  EXPECT_EQ(unlimited.lob_settings({"s", "t"})->size_max_kb, std::nullopt);
+  auto none = parse({first, lobs(R"({"mode": "none", "bulk-max-size": 16})")});
+  EXPECT_FALSE(none.has_lob_settings());
+  auto twice = parse(
+      {first, lobs(R"({"mode": "limited", "bulk-max-size": 16})"),
+       R"({"rule-type": "table-settings", "rule-id": 3, "object-locator": {"schema-name": "s", "table-name": "t"},
+           "lob-settings": {"mode": "unlimited"}})"});
+  EXPECT_EQ(twice.lob_settings({"s", "t"})->size_max_kb, 16);
+  EXPECT_THAT(twice.notes(), ElementsAre(HasSubstr("rule 3 (table-settings) has no effect")));
+  for (auto wrong : {R"({"mode": "unlimited", "bulk-max-size": -1})", R"({"bulk-max-size": 2147483648})",
+                     R"({"mode": "unlimited", "bulk-max-size": "all"})"}) {
+    EXPECT_THAT(reason_of(lobs(wrong)), HasSubstr("bulk-max-size")) << wrong;
+  }
   EXPECT_THAT(reason_of(settings(
                   R"("parallel-load": {"type": "ranges", "columns": ["a", "b"], "boundaries": [["1"]]})")),
               HasSubstr("boundaries of as many values"));

@@ -135,6 +135,29 @@ TEST_P(RowErrorsTest, ARefusedChangeIsCountedAsARowErrorAlone) {
   EXPECT_EQ(result.rows_changed, 3);
 }
 
+TEST_P(RowErrorsTest, ATableThatIsSuspendedStopsWithinTheTransaction) {
+  bench_.definition.settings.error_behavior.data_error_policy = ErrorAction::kSuspendTable;
+  bench_.target_options.refused = {"bad"};
+  bench_.make_tables(3);
+  TaskRun run(bench_);
+  until_it_follows(run);
+  const Row other = {int4_value(903), text_value("other")};
+  auto transaction = bench_.database.begin();
+  transaction->insert(kOrders, {int4_value(900), text_value("good")});
+  transaction->insert(kOrders, {int4_value(901), text_value("bad")});
+  transaction->insert(kOrders, {int4_value(902), text_value("good")});
+  transaction->insert(kItems, other);
+  transaction->commit();
+  ASSERT_TRUE(bench_.events.wait_until(
+      [&] { return std::ranges::count(bench_.storage.rows(kItems), other) == 1 || run.ended(); }));
+  run.request_stop();
+  TaskResult result = run.result();
+  EXPECT_EQ(line_of(result, kOrders).phase, engine::TablePhase::kError);
+  EXPECT_EQ(line_of(result, kOrders).statistics.inserts, 1);
+  EXPECT_EQ(line_of(result, kItems).statistics.inserts, 1);
+  EXPECT_FALSE(has_row(bench_, 902));
+}
+
 TEST_P(RowErrorsTest, ARefusedRowOfACopyIsNoInsert) {
   bench_.definition.migration_type = model::MigrationType::kCdc;
   bench_.target_options.refused = {"bad"};

@@ -33,7 +33,9 @@ class TablesComeAndGo : public testing::TestWithParam<TargetForm> {
   }
   static void rename(EngineBench& bench, const model::TableName& from, const model::TableName& to) {
     auto transaction = bench.database.begin();
-    transaction->change_table(from, shape_of(to, model::RowIdentity::kKey));
+    model::TableVersion shape = *bench.database.describe(from);
+    shape.name = to;
+    transaction->change_table(from, shape);
     transaction->commit();
   }
   void until_it_follows(TaskRun& run, int times = 1) {
@@ -264,6 +266,50 @@ TEST_P(TablesComeAndGo, ARenamedTableGoesOnUnderItsNewName) {
   ASSERT_NE(line, result.tables.end());
   EXPECT_EQ(line->statistics.ddls, 1);
   EXPECT_EQ(line->statistics.inserts, 1);
+}
+
+TEST_P(TablesComeAndGo, EachDdlIsCountedOnceAndAShapeThatIsSaidAgainIsNot) {
+  for (bool has_load : {true, false}) {
+    SCOPED_TRACE(has_load);
+    EngineBench bench(GetParam());
+    if (!has_load) bench.definition.migration_type = MigrationType::kCdc;
+    bench.make_tables(2);
+    int runs = 0;
+    auto alter_and_insert = [&](std::optional<int> added, std::int32_t id) {
+      model::TableVersion shape = *bench.database.describe(kOrders);
+      auto transaction = bench.database.begin();
+      if (added) {
+        shape.columns.resize(2);
+        for (int i = 0; i < *added; ++i) {
+          shape.columns.push_back(shape.columns[1]);
+          shape.columns.back().name = fmt::format("added_{}", i);
+          shape.columns.back().source_number = 10 + i;
+        }
+        transaction->change_table(kOrders, shape);
+      }
+      Row inserted = row(id);
+      inserted.resize(shape.columns.size(), text_value("more"));
+      transaction->insert(kOrders, inserted);
+      transaction->commit();
+    };
+    auto ddls_of_run = [&](auto work) {
+      TaskRun run(bench);
+      EXPECT_TRUE(
+          bench.events.wait_until([&] { return bench.events.seen().changes_started > runs || run.ended(); }));
+      ++runs;
+      std::size_t before = bench.storage.rows(kOrders).size();
+      work();
+      EXPECT_TRUE(bench.events.wait_until(
+          [&] { return bench.storage.rows(kOrders).size() > before || run.ended(); }));
+      run.request_stop();
+      TaskResult result = run.result();
+      return std::ranges::find(result.tables, kOrders, &engine::TableResult::source)->statistics.ddls;
+    };
+    EXPECT_EQ(ddls_of_run([&] { alter_and_insert(1, 900); }), 1) << "the first after the start";
+    EXPECT_EQ(ddls_of_run([&] { alter_and_insert(1, 901); }), 0) << "known from the run before";
+    EXPECT_EQ(ddls_of_run([&] { alter_and_insert(2, 902); }), 1);
+    EXPECT_EQ(ddls_of_run([&] { alter_and_insert(std::nullopt, 903); }), 0);
+  }
 }
 
 TEST_P(TablesComeAndGo, TwoTablesThatChangePlacesAreFollowedAndNotLoadedAgain) {

@@ -32,6 +32,7 @@ using std::chrono::milliseconds;
 constexpr std::string_view kNotePublications = "postgres.publications_created";
 constexpr std::string_view kNoteReader = "postgres.walsender";
 constexpr std::string_view kNotePlugin = "postgres.plugin";
+constexpr std::string_view kNoteDatabase = "postgres.database";
 constexpr std::string_view kNoteWhole = "postgres.whole_transactions";
 
 constexpr milliseconds kStatusIntervalMax{10'000};
@@ -48,6 +49,15 @@ constexpr std::int64_t kServerEpochMicros = 946'684'800'000'000;
 
 Error slot_lost(std::string message, std::string remedy) {
   return Error(ErrorKind::kSourceSlotLost, {.message = std::move(message), .remedy = std::move(remedy)});
+}
+
+// Of an identity, what a promotion of a standby does not change.
+std::string database_of(const StreamIdentity& identity) {
+  constexpr std::string_view kTimeline = " timeline ";
+  std::string text = identity.text;
+  std::size_t from = text.find(kTimeline);
+  if (from != std::string::npos) text.erase(from, text.find(' ', from + kTimeline.size()) - from);
+  return text;
 }
 
 std::string nonce() {
@@ -266,6 +276,7 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
 CaptureStart PostgresCapture::prepare(const CaptureScope& scope, std::stop_token stop) {
   set_scope(scope, stop);
   StreamIdentity now = identity(stop);
+  notes_.set(kNoteDatabase, database_of(now));
   Lsn from = slot_is_ours() ? prepare_own_slot(scope, stop) : prepare_users_slot(scope, stop);
   return {.identity = std::move(now), .position = position_of(from)};
 }
@@ -305,11 +316,12 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
 }
 
 StreamPosition PostgresCapture::current_position(std::stop_token stop) {
-  // The WAL sender sends what is flushed, and a commit returns when it is. What is flushed may end inside a record
-  // whose rest an idle server leaves unwritten, so that its stream would not come that far; the commit of this
-  // statement's own transaction has it written.
+  // The WAL sender sends what is flushed, and a commit returns when it is. What is flushed may end inside a
+  // record whose rest an idle server leaves unwritten, so that its stream would not come that far; the commit
+  // of this statement's own transaction has it written.
   Result end = control(stop).run(
-      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END, "
+      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() "
+      "END, "
       "CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END",
       "ask for the log's end", stop);
   return position_of(parse_lsn(end.text(0, 0)).value_or(Lsn{0}));
@@ -334,6 +346,14 @@ std::vector<std::string> PostgresCapture::created() const {
 std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::stop_token stop) {
   stream_.reset();
   set_scope(scope, stop);
+  if (auto noted = notes_.get(kNoteDatabase)) {
+    if (std::string now = database_of(identity(stop)); now != *noted) {
+      throw Error(
+          ErrorKind::kSourceIdentity,
+          {.message = fmt::format("the source is '{}', but what the task made is on '{}'", now, *noted),
+           .remedy = "Point the endpoint at the server that the task was started on."});
+    }
+  }
   std::vector<std::string> removed;
   // The slot first: no log may be decoded any more when the publications go.
   if (slot_is_ours() && find_slot(control(stop), slot_name_, stop)) {

@@ -54,11 +54,13 @@ std::vector<std::string> PostgresCapture::clean_ddl(std::stop_token stop) {
   std::string heartbeat = notes_.get(kNoteHeartbeat).value_or("");
   std::vector<std::string> removed;
   if (artifacts.empty() && heartbeat.empty()) return removed;
-  if (other_task_exists(control(stop), slot_name_, publications_.full, stop)) {
+  TaskTraces own{.slot = slot_name_, .publication = publications_.full, .reader = own_reader()};
+  if (auto other = find_other_task(control(stop), own, stop)) {
     base::log_warning(
         base::kSourceCapture,
-        "the objects of CaptureDdls and HeartbeatEnable stay: another of Ferry's tasks is in this "
-        "database");
+        "the objects of CaptureDdls and HeartbeatEnable stay, because another of Ferry's tasks may be "
+        "in this database: it has {}",
+        *other);
     return removed;
   }
   try {

@@ -418,6 +418,18 @@ TEST_P(CaptureTest, UsesPublicationsThatAnAdministratorMade) {
   EXPECT_TRUE(stream.next());
 }
 
+TEST_P(CaptureTest, CleansNothingWhereTheTaskMadeNothing) {
+  server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
+  start({{"public", "t"}});
+  capture_.reset();
+  server_.sql("CREATE DATABASE elsewhere");
+  auto endpoint = endpoint_at(server_.port());
+  endpoint.database_name = "elsewhere";
+  EXPECT_EQ(error_of([&] { source_at(endpoint)->capture(notes_)->clean(scope_of("capture", {}), {}); }).first,
+            ErrorKind::kSourceIdentity);
+  EXPECT_EQ(source_->capture(notes_)->clean(scope_of("capture", {}), {}).size(), 3U);
+}
+
 TEST_P(CaptureTest, MakesEverythingAnewAfterACrashAndCleansUp) {
   server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
   for (int i = 0; i < 3; ++i) {

@@ -358,18 +358,26 @@ std::string ddl_message_key(Connection& connection, std::stop_token stop) {
   return key.rows() == 1 ? std::string(key.text(0, 0)) : std::string();
 }
 
-bool other_task_exists(Connection& connection, const std::string& slot, const std::string& publication,
-                       std::stop_token stop) {
-  return connection
-      .run(
-          {.sql =
-               "SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE database = current_database() "
-               "AND slot_name ~ '^ferry_' AND slot_name <> $1) "
-               "OR EXISTS (SELECT 1 FROM pg_publication WHERE pubname ~ '^ferry_.*_full$' AND pubname <> $2)",
-           .doing = "look up other tasks",
-           .parameters = {slot, publication}},
-          stop)
-      .boolean(0, 0);
+std::optional<std::string> find_other_task(Connection& connection, const TaskTraces& own,
+                                           std::stop_token stop) {
+  SlotReader reader = own.reader.value_or(SlotReader{});
+  Result found = connection.run(
+      {.sql = fmt::format("SELECT 'the replication slot ' || s.slot_name || coalesce(', read by process ' || "
+                          "s.active_pid || "
+                          "' (application ''' || a.application_name || ''')', '') "
+                          "FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid "
+                          "WHERE s.database = current_database() AND CASE WHEN s.slot_name = $1 "
+                          "THEN s.active_pid IS NOT NULL AND (s.active_pid, a.application_name) IS DISTINCT "
+                          "FROM ($3::int4, $4) "
+                          "ELSE s.slot_name ~ '^ferry_' OR s.plugin = '{}' END "
+                          "UNION ALL SELECT 'the publication ' || pubname FROM pg_publication "
+                          "WHERE pubname ~ '^ferry_.*_full$' AND pubname <> $2",
+                          kTestDecoding),
+       .doing = "look up other tasks",
+       .parameters = {own.slot, own.publication, std::to_string(reader.pid), reader.application_name}},
+      stop);
+  if (found.rows() == 0) return std::nullopt;
+  return std::string(found.text(0, 0));
 }
 
 std::vector<std::string> drop_ddl_artifacts(Connection& connection, const std::string& schema,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "connectors/postgres/client.h"
+#include "connectors/postgres/slot.h"
 
 // DMS's objects for following DDL on the source (AWS DMS user guide, "Using a PostgreSQL database as a
 // source": awsdms_ddl_audit, awsdms_intercept_ddl), with Ferry's own function in them. It does what DMS's
@@ -29,9 +30,18 @@ std::optional<std::string> make_ddl_artifacts(Connection& connection, const std:
 // user may not read it.
 std::string ddl_message_key(Connection& connection, std::stop_token stop);
 
-// Whether a replication slot or publication of another of Ferry's tasks is in this database.
-bool other_task_exists(Connection& connection, const std::string& slot, const std::string& publication,
-                       std::stop_token stop);
+// What a task has in the database by which others know of it.
+struct TaskTraces {
+  std::string slot;
+  std::string publication;
+  std::optional<SlotReader> reader;  // Of the slot.
+};
+
+// What another of Ferry's tasks has in this database, as words for a message; nothing where nothing is found.
+// A slot that a user named for test_decoding may be one's; of a task that shares the slot with this one, only
+// a connection is seen.
+std::optional<std::string> find_other_task(Connection& connection, const TaskTraces& own,
+                                           std::stop_token stop);
 
 // Removes what carries Ferry's mark, in DMS's order: triggers, function, tables. Returns a line for each.
 std::vector<std::string> drop_ddl_artifacts(Connection& connection, const std::string& schema,

@@ -533,6 +533,51 @@ TEST_P(DdlTest, IsSharedByTheTasksOfADatabaseUntilTheLastIsCleaned) {
       "0");
 }
 
+TEST_P(DdlTest, StaysForATaskThatReadsASlotOfTheUsers) {
+  server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
+  for (const char* slot : {"users", "shared"})
+    server_.sql(fmt::format("SELECT pg_create_logical_replication_slot('{}', 'test_decoding')", slot));
+  auto naming = [&](const char* slot) {
+    auto endpoint = endpoint_at(server_.port());
+    endpoint.settings["slotname"] = {.name = "SlotName", .value = slot};
+    return source_at(endpoint);
+  };
+  auto triggers = [&] { return server_.value("SELECT count(*) FROM pg_event_trigger"); };
+  auto scope = scope_of("capture", {{"public", "t"}});
+  auto other_scope = scope_of("other", {{"public", "t"}});
+
+  // Another slot, which nobody reads now.
+  auto source = naming("shared");
+  auto other = naming("users");
+  MemoryNotes other_notes;
+  source->capture(notes_)->prepare(scope, {});
+  auto position = other->capture(other_notes)->prepare(other_scope, {});
+  EXPECT_EQ(source->capture(notes_)->clean(scope, {}).size(), 0U);
+  EXPECT_EQ(triggers(), "2");
+  server_.sql("SELECT pg_drop_replication_slot('users')");
+
+  // The same slot, which the other task reads.
+  other = naming("shared");
+  MemoryNotes sharing_notes;
+  source = naming("shared");
+  source->capture(notes_)->prepare(scope, {});
+  auto capture = other->capture(sharing_notes);
+  position = capture->prepare(other_scope, {});
+  capture->start(position.position, {});
+  EXPECT_EQ(source->capture(notes_)->clean(scope, {}).size(), 0U);
+  EXPECT_EQ(triggers(), "2");
+  EXPECT_EQ(server_.value("SELECT active FROM pg_replication_slots WHERE slot_name = 'shared'"), "t");
+  Collector stream(*capture);
+  server_.sql("DROP TABLE t");
+  auto transaction = stream.next();
+  ASSERT_TRUE(transaction);
+  EXPECT_THAT(lines_of(transaction->changes), ElementsAre("drop public.t"));
+  capture.reset();
+  EXPECT_EQ(other->capture(sharing_notes)->clean(other_scope, {}).size(), 5U);
+  EXPECT_EQ(triggers(), "0");
+  EXPECT_EQ(server_.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'shared'"), "1");
+}
+
 TEST_P(DdlTest, BelievesNoMessageOfAUserWhoMayNotReadTheKey) {
   server_.sql(
       "CREATE ROLE reader LOGIN REPLICATION PASSWORD 'secret'; CREATE TABLE t (a int PRIMARY KEY); GRANT "

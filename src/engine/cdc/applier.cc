@@ -16,7 +16,8 @@ constexpr std::chrono::milliseconds kCheckpointInterval{100};
 // Its changes in the shapes that are kept and under the LOB rule.
 class RuledTransaction final : public model::Transaction {
  public:
-  RuledTransaction(model::Transaction& transaction, FrozenShapes& shapes, LobRule& lobs, model::RowErrorSink& errors)
+  RuledTransaction(model::Transaction& transaction, FrozenShapes& shapes, LobRule& lobs,
+                   model::RowErrorSink& errors)
       : transaction_(transaction), shapes_(shapes), lobs_(lobs), errors_(errors) {}
 
   const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }
@@ -51,7 +52,7 @@ Applier::Applier(const TaskContext& context, connector::SourceCapture* capture)
       // A lookup is short, and what was captured is still applied when stop is requested.
       completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
       shapes_(context),
-      lobs_(context.definition.settings, context.on_lob_truncation),
+      lobs_(context.definition.settings, context.mapping, context.on_lob_truncation),
       stored_(*context.state.checkpoint()),
       apply_(context.target.apply(apply_request())) {
   context_.row_errors.store_each_report(context_.target.capabilities().atomic_checkpoint);

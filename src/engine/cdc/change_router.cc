@@ -40,7 +40,10 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
 };
 
 ChangeRouter::ChangeRouter(const TaskContext& context, Statistics& statistics)
-    : context_(context), statistics_(statistics), keeps_shapes_(keeps_shapes(context.definition.settings)) {
+    : context_(context),
+      statistics_(statistics),
+      keeps_shapes_(keeps_shapes(context.definition.settings)),
+      suspensions_(context.row_errors.suspensions()) {
   for (TableState& state : context.state.tables()) add(std::move(state));
 }
 
@@ -52,6 +55,9 @@ ChangeRouter::Table& ChangeRouter::add(TableState state) {
   table.waits = phase == TablePhase::kQueued || phase == TablePhase::kLoading;
   table.left = phase == TablePhase::kLeft;
   if (!table.state.mark.empty()) table.mark = context_.source.parse_mark(table.state.mark);
+  if (!table.state.last_shape.empty())
+    table.shape = std::make_shared<model::TableVersion>(parse_shape(table.state.last_shape));
+  table.suspended = context_.row_errors.is_suspended(table.state.target);
   table.ordinals = &ordinals_[table.state.target];
   table.statistics = &statistics_[table.state.source];
   if (table.waits) waiting_.push_back(&table);
@@ -71,7 +77,8 @@ ChangeRouter::Table& ChangeRouter::table_of(const model::TransactionStamp& stamp
   const model::TableVersion& version = **change.table;
   // A table that goes before it was ever heard of is no new one.
   bool goes = change.kind == ChangeKind::kDrop;
-  if (goes && !tables_.contains({version.source_table, version.name}) && !tables_.contains({0, version.name})) {
+  if (goes && !tables_.contains({version.source_table, version.name}) &&
+      !tables_.contains({0, version.name})) {
     return ignored_;
   }
   Table& table = find_or_make(stamp, version);
@@ -103,7 +110,7 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
     if (known != nullptr) leave(stamp, version);
     return tables_[{version.source_table, version.name}];
   }
-  if (known != nullptr && !has_left) return follow(*known, version);
+  if (known != nullptr && !has_left) return follow(stamp, *known, version);
   // One that comes back at once is new when it is stored that it has left.
   bool is_leaving = std::ranges::any_of(
       leaving_, [&](const auto& leaving) { return leaving.first.source_number == version.source_table; });
@@ -112,19 +119,21 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
 }
 
 // A table that the task does not have: its rows are copied in the next pause.
-ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp, const model::TableVersion& version) {
+ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp,
+                                          const model::TableVersion& version) {
   TableState state{.source = version.name,
                    .source_number = version.source_table,
                    .target = target_name(context_, version.name),
                    .phase = TablePhase::kQueued};
-  bool has_predecessor = std::ranges::any_of(
-      tables_, [&](const auto& entry) { return entry.second.ordinals != nullptr && entry.second.state.target == state.target; });
+  bool has_predecessor = std::ranges::any_of(tables_, [&](const auto& entry) {
+    return entry.second.ordinals != nullptr && entry.second.state.target == state.target;
+  });
   bool loads = model::has_full_load(context_.definition.migration_type);
   state.copy_as = loads && !has_predecessor ? CopyAs::kLoad : CopyAs::kInserts;
   // Found between transactions it has no place in the log; the copy then looks for one (copy_tables()).
   if (has_predecessor && stamp.id != 0) state.copy_after = stamp.resume_position;
-  base::log_info(base::kTablesManager, "table {} is new: its rows are copied {}", model::to_string(version.name),
-                 state.copy_as == CopyAs::kLoad ? "by a load" : "as inserts");
+  base::log_info(base::kTablesManager, "table {} is new: its rows are copied {}",
+                 model::to_string(version.name), state.copy_as == CopyAs::kLoad ? "by a load" : "as inserts");
   context_.state.set_table(state);
   if (!noticed_at_) noticed_at_ = context_.clock.steady_now();
   Table& table = add(std::move(state));
@@ -132,8 +141,10 @@ ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp, 
   return table;
 }
 
-// A table of the task under another name. Nothing is copied: what it has on the target stays under the old name.
-ChangeRouter::Table& ChangeRouter::follow(const Table& known, const model::TableVersion& version) {
+// A table of the task under another name. Nothing is copied: what it has on the target stays under the old
+// name.
+ChangeRouter::Table& ChangeRouter::follow(const model::TransactionStamp& stamp, const Table& known,
+                                          const model::TableVersion& version) {
   base::log_info(base::kTablesManager, "table {} is called {} now: its changes go there from here on",
                  model::to_string(known.state.source), model::to_string(version.name));
   TableState state = known.state;
@@ -144,6 +155,7 @@ ChangeRouter::Table& ChangeRouter::follow(const Table& known, const model::Table
   model::TableVersionPtr shape = known.shape;
   Table& table = add(std::move(state));
   table.shape = std::move(shape);
+  if (table.shape) said_shapes_.push_back({&table, table.shape, stamp.resume_position});
   ++table.statistics->ddls;
   return table;
 }
@@ -169,10 +181,25 @@ void ChangeRouter::skip(const model::TransactionStamp& stamp, Table& table) {
   context_.state.skip_transaction(table.state, stamp);
 }
 
+// A shape is said again at each start, by each transaction that is sent in pieces, and wherever the stream is
+// not sure.
+void ChangeRouter::take_shape(const model::TransactionStamp& stamp, Table& table,
+                              const model::TableVersionPtr& shape) {
+  if (table.shape != nullptr && table.shape->columns == shape->columns) return;
+  if (table.shape != nullptr) ++table.statistics->ddls;
+  table.shape = shape;
+  said_shapes_.push_back({&table, shape, stamp.resume_position});
+}
+
 void ChangeRouter::drop(Table& table) {
   if (table.state.phase != TablePhase::kLoaded) return;
   table.state.phase = TablePhase::kDropped;
   context_.state.set_table(table.state);
+}
+
+void ChangeRouter::look_for_suspensions() {
+  suspensions_ = context_.row_errors.suspensions();
+  for (auto& [key, table] : tables_) table.suspended = context_.row_errors.is_suspended(table.state.target);
 }
 
 void ChangeRouter::suspend(Table& table) {
@@ -188,6 +215,12 @@ void ChangeRouter::store_suspensions() {
 }
 
 void ChangeRouter::checkpoint_stored(const model::Checkpoint& stored) {
+  std::erase_if(said_shapes_, [&](const SaidShape& said) {
+    if (stored.resume_position < said.position) return false;
+    said.table->state.last_shape = shape_text(*said.shape);
+    context_.state.set_table(said.table->state);
+    return true;
+  });
   std::erase_if(leaving_, [&](auto& leaving) {
     if (stored.resume_position < leaving.second) return false;
     leaving.first.phase = TablePhase::kLeft;
@@ -196,7 +229,8 @@ void ChangeRouter::checkpoint_stored(const model::Checkpoint& stored) {
   });
 }
 
-bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now, const model::Checkpoint& stored) const {
+bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now,
+                               const model::Checkpoint& stored) const {
   return std::ranges::any_of(waiting_, [&](const Table* table) {
     const model::StreamPosition& after = table->state.copy_after;
     if (!after.empty()) return stored.resume_position >= after;
@@ -224,7 +258,8 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     if (coverage == Coverage::kInCopy) return false;
     if (coverage == Coverage::kAlwaysAfter) table.mark.reset();
   }
-  if (context_.row_errors.is_suspended(table.state.target)) {
+  if (context_.row_errors.suspensions() != suspensions_) look_for_suspensions();
+  if (table.suspended) {
     suspend(table);
     return false;
   }
@@ -232,20 +267,15 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     table.state.shape = shape_text(**change.table);
     context_.state.set_table(table.state);
   }
-  if (table.ordinals->transaction != transactions_) *table.ordinals = {.transaction = transactions_, .changes = 0};
+  if (table.ordinals->transaction != transactions_)
+    *table.ordinals = {.transaction = transactions_, .changes = 0};
   context_.row_errors.begin_change(table.ordinals->changes);
   if (change.kind != ChangeKind::kSchemaChange) ++table.ordinals->changes;
   switch (change.kind) {
     case ChangeKind::kInsert: uncounted_ = &table.statistics->inserts; return true;
     case ChangeKind::kUpdate: uncounted_ = &table.statistics->updates; return true;
     case ChangeKind::kDelete: uncounted_ = &table.statistics->deletes; return true;
-    case ChangeKind::kSchemaChange: {
-      // The first one after a start only says what the table is like.
-      bool first = table.shape == nullptr;
-      if (!first && table.shape->columns != (*change.table)->columns) ++table.statistics->ddls;
-      table.shape = *change.table;
-      return true;
-    }
+    case ChangeKind::kSchemaChange: take_shape(stamp, table, *change.table); return true;
     case ChangeKind::kDrop: drop(table); [[fallthrough]];
     default: ++table.statistics->ddls; return true;
   }

@@ -15,13 +15,14 @@
 
 namespace ferry::engine {
 
-// Decides for every change of the stream whether it belongs to the task, and counts those that do. A change of a
-// loaded table that the table's copy already contains is left out: that is what makes load and changes fit exactly.
+// Decides for every change of the stream whether it belongs to the task, and counts those that do. A change
+// of a loaded table that the table's copy already contains is left out: that is what makes load and changes
+// fit exactly.
 //
-// It also notices tables that appear, change their names or go. A table that appears is queued in the state, and its
-// changes are left out: its copy, which is taken when the stream pauses, holds them. A table is known by its number
-// and name, so each change goes where the table's name of its time says, also when it comes again after a restart.
-// Used by one thread.
+// It also notices tables that appear, change their names or go. A table that appears is queued in the state,
+// and its changes are left out: its copy, which is taken when the stream pauses, holds them. A table is known
+// by its number and name, so each change goes where the table's name of its time says, also when it comes
+// again after a restart. Used by one thread.
 class ChangeRouter {
  public:
   using Statistics = std::map<model::TableName, TableStatistics>;
@@ -32,8 +33,8 @@ class ChangeRouter {
   // The transaction as the target is to see it. `transaction` and this router must outlive it.
   std::unique_ptr<model::Transaction> route(model::Transaction& transaction);
 
-  // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves past
-  // the row, so that a restart does not go on with the table. Throws as suspend_table().
+  // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves
+  // past the row, so that a restart does not go on with the table. Throws as suspend_table().
   void store_suspensions();
   // A checkpoint was stored.
   void checkpoint_stored(const model::Checkpoint& stored);
@@ -48,7 +49,8 @@ class ChangeRouter {
  private:
   class RoutedTransaction;
 
-  // The changes of one transaction that one target table gets, counted as the target does (connector::ChangePoint).
+  // The changes of one transaction that one target table gets, counted as the target does
+  // (connector::ChangePoint).
   struct Ordinals {
     std::uint64_t transaction = 0;  // transactions_ when it was last used.
     std::uint64_t changes = 0;
@@ -57,10 +59,11 @@ class ChangeRouter {
     TableState state;
     bool carried = false;
     bool waits = false;                               // For its copy.
+    bool suspended = false;                           // As of suspensions_.
     bool left = false;                                // Has a name now that is not selected.
     std::shared_ptr<const model::SnapshotMark> mark;  // Null once every later transaction is after the copy.
-    model::TableVersionPtr shape;                     // As the stream last said it.
-    std::uint64_t skipped_in = 0;                     // transactions_ when a change was last left out for the copy.
+    model::TableVersionPtr shape;                     // As the stream last said it; null where not known.
+    std::uint64_t skipped_in = 0;  // transactions_ when a change was last left out for the copy.
     Ordinals* ordinals = nullptr;
     TableStatistics* statistics = nullptr;
   };
@@ -70,10 +73,12 @@ class ChangeRouter {
   Table& table_of(const model::TransactionStamp& stamp, const model::Change& change);
   Table& find_or_make(const model::TransactionStamp& stamp, const model::TableVersion& version);
   Table& appear(const model::TransactionStamp& stamp, const model::TableVersion& version);
-  Table& follow(const Table& known, const model::TableVersion& version);
+  Table& follow(const model::TransactionStamp& stamp, const Table& known, const model::TableVersion& version);
   void leave(const model::TransactionStamp& stamp, const model::TableVersion& version);
   void skip(const model::TransactionStamp& stamp, Table& table);
+  void take_shape(const model::TransactionStamp& stamp, Table& table, const model::TableVersionPtr& shape);
   void drop(Table& table);
+  void look_for_suspensions();
   void suspend(Table& table);
   bool wants(const model::TransactionStamp& stamp, const model::Change& change);
   void count_last();
@@ -87,8 +92,17 @@ class ChangeRouter {
   std::unordered_map<model::TableVersionPtr, Table*> by_version_;
   Table ignored_;
   std::vector<Table*> waiting_;
-  std::vector<std::pair<TableState, model::StreamPosition>> leaving_;  // … once a checkpoint has come there.
-  std::optional<std::chrono::steady_clock::time_point> noticed_at_;    // The first of waiting_ in this stream.
+  // What is stored once a checkpoint has come to the position, so that changes that come again find the state
+  // as it was.
+  struct SaidShape {
+    Table* table;
+    model::TableVersionPtr shape;
+    model::StreamPosition position;
+  };
+  std::vector<SaidShape> said_shapes_;
+  std::vector<std::pair<TableState, model::StreamPosition>> leaving_;
+  std::optional<std::chrono::steady_clock::time_point> noticed_at_;  // The first of waiting_ in this stream.
+  std::uint64_t suspensions_ = 0;  // RowErrorLog::suspensions() when it was asked about each table.
   std::uint64_t transactions_ = 0;
   std::int64_t* uncounted_ = nullptr;  // The count of the row change that the target has in hand.
   std::int64_t rows_ = 0;

@@ -128,7 +128,8 @@ class InsertCopier {
     table_.phase = TablePhase::kLoading;
     table_.mark = unload->mark()->to_text();
     table_.copy_position = last.just_after();
-    if (keeps_shapes(context_.definition.settings)) table_.shape = shape_text(*unload->table());
+    table_.last_shape = shape_text(*unload->table());
+    if (keeps_shapes(context_.definition.settings)) table_.shape = table_.last_shape;
     base::failpoint("before_table_loading");
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");

@@ -62,7 +62,8 @@ class TableLoader {
     table_.phase = TablePhase::kLoading;
     ++table_.load_epoch;
     table_.mark = unload->mark() ? unload->mark()->to_text() : std::string();
-    if (keeps_shapes(context_.definition.settings)) table_.shape = shape_text(*unload->table());
+    table_.last_shape = shape_text(*unload->table());
+    if (keeps_shapes(context_.definition.settings)) table_.shape = table_.last_shape;
     base::failpoint("before_table_loading");
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");
@@ -109,7 +110,7 @@ class TableLoader {
                               .memory_bytes_max = context_.budget.load_slice,
                               .task_start_time = load_started_,
                               .rows_estimate = unload.rows_estimate()});
-    LobRule lobs(context_.definition.settings, context_.on_lob_truncation);
+    LobRule lobs(context_.definition.settings, context_.mapping, context_.on_lob_truncation);
     std::int64_t rows = 0;
     while (std::optional<model::RecordBatch> batch = reader->next(stop)) {
       base::failpoint("during_table_load");
