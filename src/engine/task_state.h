@@ -65,8 +65,8 @@ struct TableState {
   // CopyAs::kInserts in phase kLoading: where the inserts stand in the stream. A checkpoint that has come
   // here says that they are durable.
   model::StreamPosition copy_position = {};
-  // The shape (shape_text()) that the table keeps on the target whatever becomes of it on the source; empty in tasks
-  // whose target follows the source, and where it is not known yet.
+  // The shape (shape_text()) that the table keeps on the target whatever becomes of it on the source; empty
+  // in tasks whose target follows the source, and where it is not known yet.
   std::string shape = {};
 };
 
@@ -164,6 +164,7 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   TaskState(const std::filesystem::path& folder);
   void restart();
   void check_fingerprint(std::string_view fingerprint);
+  void require_in_place() const;
   void execute(const char* sql) const;
   std::optional<std::string> fact(std::string_view name) const;
   void set_fact(std::string_view name, std::string_view value);

@@ -50,6 +50,17 @@ class TaskStateTest : public testing::Test {
   const std::filesystem::path folder_;
 };
 
+TEST_F(TaskStateTest, TellsThatItsFileIsGone) {
+  auto state = open();
+  auto store = [&] {
+    state->set_checkpoint(
+        {.identity = {"here"}, .resume_position = {"a", "a"}, .applied_through = {"a", "a"}});
+  };
+  store();
+  std::filesystem::remove_all(folder_);
+  EXPECT_EQ(kind_of(store), ErrorKind::kStateUnusable);
+}
+
 TEST_F(TaskStateTest, KeepsEverythingOverAReopening) {
   std::string name;
   {
@@ -253,7 +264,8 @@ TEST_F(TaskStateTest, AStateOfVersion2IsTakenOver) {
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open((folder_ / "state.db").c_str(), &database), SQLITE_OK);
   // What version 3 added.
-  const char* back = "ALTER TABLE tables DROP COLUMN shape; UPDATE facts SET value = '2' WHERE name = 'version'";
+  const char* back =
+      "ALTER TABLE tables DROP COLUMN shape; UPDATE facts SET value = '2' WHERE name = 'version'";
   ASSERT_EQ(sqlite3_exec(database, back, nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(database);
   {
