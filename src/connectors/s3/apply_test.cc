@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -187,6 +188,26 @@ class S3ApplyTest : public testing::Test {
 
 Row insert(std::string id, std::string v) {
   return {.kind = ChangeKind::kInsert, .before = {}, .after = {id, v}};
+}
+
+TEST_F(S3ApplyTest, HasNoMoreFilesOpenThanItMay) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  restart(0);
+  for (int i = 1; i <= 100; ++i) {
+    auto table = std::make_shared<model::TableVersion>(*table_);
+    table->name.table = "t" + std::to_string(i);
+    TestTransaction transaction(i, clock_.now(), table, {insert("1", "a")});
+    apply_->apply(transaction, checkpoint(i), errors_);
+  }
+  apply_->flush();
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  std::filesystem::recursive_directory_iterator entries(root_);
+  EXPECT_EQ(std::ranges::count_if(entries, [](const auto& entry) { return entry.is_regular_file(); }), 100);
+  EXPECT_EQ(durable(), "100");
 }
 
 TEST_F(S3ApplyTest, WritesOneObjectWhenItsTimeHasCome) {
