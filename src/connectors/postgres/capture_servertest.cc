@@ -462,6 +462,10 @@ TEST_P(CaptureTest, ChecksTheCheckpointAgainstTheSource) {
   auto older = checkpoint_;
   older.resume_position = position_of(Lsn{1});
   EXPECT_EQ(verify(older).first, ErrorKind::kSourceSlotLost);
+  auto beyond = checkpoint_;
+  beyond.resume_position = position_of(Lsn{std::uint64_t{1} << 60});
+  EXPECT_EQ(verify(beyond).first, ErrorKind::kSourceIdentity);
+  EXPECT_THAT(verify(beyond).second, HasSubstr("set back to an older state"));
   server_.sql("DROP PUBLICATION ferry_capture_full");
   EXPECT_EQ(verify(checkpoint_).first, ErrorKind::kSourceSlotLost);
   server_.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");
