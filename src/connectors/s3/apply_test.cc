@@ -190,12 +190,24 @@ Row insert(std::string id, std::string v) {
   return {.kind = ChangeKind::kInsert, .before = {}, .after = {id, v}};
 }
 
+// Lets the process have no more than so many open files, while it lives.
+class OpenFilesLimit {
+ public:
+  explicit OpenFilesLimit(rlim_t files_max) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few{.rlim_cur = files_max, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~OpenFilesLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  OpenFilesLimit(const OpenFilesLimit&) = delete;
+  OpenFilesLimit& operator=(const OpenFilesLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
 TEST_F(S3ApplyTest, HasNoMoreFilesOpenThanItMay) {
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
-  rlimit few = before;
-  few.rlim_cur = 64;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  OpenFilesLimit limit(64);
   restart(0);
   for (int i = 1; i <= 100; ++i) {
     auto table = std::make_shared<model::TableVersion>(*table_);
@@ -204,7 +216,6 @@ TEST_F(S3ApplyTest, HasNoMoreFilesOpenThanItMay) {
     apply_->apply(transaction, checkpoint(i), errors_);
   }
   apply_->flush();
-  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
   std::filesystem::recursive_directory_iterator entries(root_);
   EXPECT_EQ(std::ranges::count_if(entries, [](const auto& entry) { return entry.is_regular_file(); }), 100);
   EXPECT_EQ(durable(), "100");
