@@ -147,7 +147,9 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
 
   bool with_cdc = model::has_cdc(definition_.migration_type);
   std::unique_ptr<connector::SourceCapture> capture = with_cdc ? source->capture(state_) : nullptr;
-  bool resumes = state_.phase() == TaskPhase::kChanges;
+  // A task of changes alone adds to what is there.
+  bool knows_all = state_.phase() == TaskPhase::kChanges && model::has_full_load(definition_.migration_type) &&
+                   options_.foreign_objects == connector::ForeignObjects::kRefuse;
   if (state_.phase() == TaskPhase::kNew) {
     begin(context, capture.get(), stop);
   } else if (capture) {
@@ -159,7 +161,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   for (const TableState& table : state_.tables()) {
     if (table.phase == TablePhase::kError) continue;
     tables->sweep(table.target);
-    if (resumes && options_.foreign_objects == connector::ForeignObjects::kRefuse) require_newest(*tables, table);
+    if (knows_all) require_newest(*tables, table);
   }
 
   if (state_.phase() == TaskPhase::kLoading) {
