@@ -534,7 +534,15 @@ std::optional<model::Checkpoint> TaskState::checkpoint() const {
       .applied_through = {fact("applied_key").value_or(""), fact("applied_text").value_or("")}};
 }
 
+// SQLite goes on writing into a file that was removed or replaced, and nobody would find it again.
+void TaskState::require_in_place() const {
+  int moved = 0;
+  sqlite3_file_control(database_, nullptr, SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0) throw unusable(folder_, "state.db was removed or replaced while the task ran");
+}
+
 void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
+  require_in_place();
   in_one_step([&] {
     write_fact("stream_identity", checkpoint.identity.text);
     write_fact("resume_key", checkpoint.resume_position.key());

@@ -167,6 +167,7 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   TaskState(const std::filesystem::path& folder);
   void restart();
   void check_fingerprint(std::string_view fingerprint);
+  void require_in_place() const;
   void execute(const char* sql) const;
   std::optional<std::string> fact(std::string_view name) const;
   void set_fact(std::string_view name, std::string_view value);

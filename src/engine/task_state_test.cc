@@ -50,6 +50,17 @@ class TaskStateTest : public testing::Test {
   const std::filesystem::path folder_;
 };
 
+TEST_F(TaskStateTest, TellsThatItsFileIsGone) {
+  auto state = open();
+  auto store = [&] {
+    state->set_checkpoint(
+        {.identity = {"here"}, .resume_position = {"a", "a"}, .applied_through = {"a", "a"}});
+  };
+  store();
+  std::filesystem::remove_all(folder_);
+  EXPECT_EQ(kind_of(store), ErrorKind::kStateUnusable);
+}
+
 TEST_F(TaskStateTest, KeepsEverythingOverAReopening) {
   std::string name;
   {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <random>
+#include <sstream>
 #include <utility>
 
 #include "base/bytes.h"
@@ -34,6 +35,8 @@ constexpr std::string_view kNoteReader = "postgres.walsender";
 constexpr std::string_view kNotePlugin = "postgres.plugin";
 constexpr std::string_view kNoteDatabase = "postgres.database";
 constexpr std::string_view kNoteWhole = "postgres.whole_transactions";
+// Numbers of the task's tables that could not be published at its start, because they were UNLOGGED.
+constexpr std::string_view kNoteUnlogged = "postgres.unlogged";
 
 constexpr milliseconds kStatusIntervalMax{10'000};
 constexpr milliseconds kHeartbeatInterval{1'000};
@@ -160,6 +163,55 @@ SlotFacts PostgresCapture::checked_slot(std::stop_token stop) {
   return *slot;
 }
 
+// The server converts what pgoutput says into the client's encoding. What test_decoding prints it sends as
+// the database has it.
+void PostgresCapture::require_readable_text(std::stop_token stop) {
+  if (plugin_ != kTestDecoding) return;
+  std::string encoding(control(stop)
+                           .run("SELECT current_setting('server_encoding')", "ask for the encoding", stop)
+                           .text(0, 0));
+  if (encoding == "UTF8") return;
+  throw Error(
+      ErrorKind::kSourceConfiguration,
+      {.message = fmt::format("changes would be read with test_decoding, which prints them in the database's "
+                              "encoding {} instead of UTF8",
+                              encoding),
+       .remedy =
+           "Let changes be read with pgoutput: give the source user the right to make publications of the "
+           "tables, and leave PluginName out."});
+}
+
+// A server that was set back, by restoring its files or a snapshot of its disk, writes other changes under
+// positions that the task has already passed.
+void PostgresCapture::require_log(Lsn resume, std::stop_token stop) {
+  Lsn end = log_end(stop);
+  if (resume <= end) return;
+  throw Error(
+      ErrorKind::kSourceIdentity,
+      {.message =
+           fmt::format("the source's log ends at {}, before the checkpoint at {}: the server has been set "
+                       "back to an older state",
+                       to_string(end), to_string(resume)),
+       .remedy = "Point the endpoint at the server that the task was started on, or reload the task."});
+}
+
+// Those that an administrator made publish what he wants.
+void PostgresCapture::require_publications(std::stop_token stop) {
+  if (plugin_ != kPgoutput || !publications_are_ours()) return;
+  if (!publications_leave_out(control(stop), publications_, stop)) return;
+  throw slot_lost(fmt::format("the publications {} and {} have been altered and leave changes out",
+                              publications_.full, publications_.inserts),
+                  "Reload the task, and alter its publications no more.");
+}
+
+void PostgresCapture::note_unlogged(std::stop_token stop) {
+  std::string oids;
+  for (const PublishedTable& table : list_published(control(stop), publications_, stop)) {
+    if (!table.permanent && wants(table.name)) oids += fmt::format("{} ", table.oid);
+  }
+  notes_.set(kNoteUnlogged, oids);
+}
+
 // Tasks from before the note read pgoutput.
 std::string_view PostgresCapture::noted_plugin() const {
   return notes_.get(kNotePlugin) == kTestDecoding ? kTestDecoding : kPgoutput;
@@ -182,6 +234,7 @@ void PostgresCapture::choose_plugin(const CaptureScope& scope, std::stop_token s
     drop_publications(control(stop), publications_, stop);
     notes_.set(kNotePublications, "");
   }
+  require_readable_text(stop);
   notes_.set(kNotePlugin, plugin_);
 }
 
@@ -216,6 +269,7 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
                                 slot_name_, slot.plugin, kTestDecoding),
          .remedy = "Leave PluginName out, or name a slot made with that plugin."});
   }
+  require_readable_text(stop);
   notes_.set(kNotePlugin, plugin_);
   release_slot(control(stop), slot_name_, own_reader(), stop);
   prepare_ddl_artifacts(stop);
@@ -278,6 +332,7 @@ CaptureStart PostgresCapture::prepare(const CaptureScope& scope, std::stop_token
   StreamIdentity now = identity(stop);
   notes_.set(kNoteDatabase, database_of(now));
   Lsn from = slot_is_ours() ? prepare_own_slot(scope, stop) : prepare_users_slot(scope, stop);
+  note_unlogged(stop);
   return {.identity = std::move(now), .position = position_of(from)};
 }
 
@@ -300,7 +355,9 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
                     slot_name_, slot.plugin, plugin_),
         "Reload the task: the slot is not the one that was made for it.");
   }
+  require_readable_text(stop);
   Lsn resume = lsn_of(checkpoint.resume_position);
+  require_log(resume, stop);
   if (slot.confirmed_flush > resume) {
     throw slot_lost(fmt::format("the replication slot {} has been moved on to {}, past the checkpoint at {}",
                                 slot_name_, to_string(slot.confirmed_flush), to_string(resume)),
@@ -311,6 +368,7 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
         fmt::format("the publications {} and {} are gone", publications_.full, publications_.inserts),
         "Reload the task: the server cannot decode the log without them.");
   }
+  require_publications(stop);
   // They may have been impossible before, or not wanted.
   if (!ddl_prepared_) prepare_ddl_artifacts(stop);
 }
@@ -529,9 +587,13 @@ void PostgresCapture::watch_tables_when_due(ChangeBatch& batch, std::stop_token 
 // task does not have: made while no stream ran, or said to an engine that died of it.
 void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
   bool published = plugin_ == kPgoutput;
-  std::map<std::uint32_t, model::TableName> before = std::exchange(listed_, {});
-  for (const PublishedTable& table :
-       list_published(control(stop), published ? publications_ : PublicationNames(), stop)) {
+  if (watched_) require_publications(stop);
+  std::map<std::uint32_t, model::TableName> before = listed_;
+  std::vector<PublishedTable> all =
+      list_published(control(stop), published ? publications_ : PublicationNames(), stop);
+  for (const PublishedTable& table : all) require_published(table);
+  listed_.clear();
+  for (const PublishedTable& table : all) {
     bool is_new = watched_ ? !published && !before.contains(table.oid) : is_unknown(table);
     is_new |= published && table.in == PublishedTable::In::kNeither;
     take_listed(table, is_new, batch, stop);
@@ -555,6 +617,51 @@ void PostgresCapture::watch_tables(ChangeBatch& batch, std::stop_token stop) {
   });
 }
 
+bool PostgresCapture::was_published(const PublishedTable& table) const {
+  if (listed_.contains(table.oid)) return true;
+  // The first look after a start knows only what the task had then; where it had no numbers yet, one of the
+  // same name may be another table.
+  return !watched_ && tables_.contains(table.name) && known_tables_.contains(table.oid);
+}
+
+// A table that the task has is taken out of the publications by nobody but a stranger: what was changed since
+// is not in the stream. One that was UNLOGGED when it was loaded has never been published; publishing it now
+// would add changes to rows that are out of date.
+void PostgresCapture::require_published(const PublishedTable& table) {
+  bool left_out = plugin_ == kPgoutput && table.in == PublishedTable::In::kNeither && table.permanent;
+  if (!left_out || refused_.contains(table.oid)) return;
+  if (was_unlogged(table.oid)) {
+    refused_.insert(table.oid);
+    base::log_warning(
+        base::kSourceCapture,
+        "table {} was UNLOGGED when the task began: its changes are still not captured. Load the task "
+        "anew with --restart to have them",
+        to_string(table.name));
+    return;
+  }
+  if (!was_published(table)) return;
+  throw slot_lost(
+      fmt::format("the table {} is no longer in the publications {} and {}: changes of it are missing",
+                  to_string(table.name), publications_.full, publications_.inserts),
+      "Reload the task, and alter its publications no more.");
+}
+
+bool PostgresCapture::was_unlogged(std::uint32_t oid) const {
+  std::istringstream unlogged(notes_.get(kNoteUnlogged).value_or(""));
+  for (std::uint32_t noted = 0; unlogged >> noted;) {
+    if (noted == oid) return true;
+  }
+  return false;
+}
+
+void PostgresCapture::tell_lost_identity(std::uint32_t oid, const model::TableName& name) {
+  if (!without_identity_.insert(oid).second) return;
+  base::log_warning(
+      base::kSourceCapture,
+      "table {} has lost its key and replica identity: from now on only inserts and truncates are captured",
+      to_string(name));
+}
+
 void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, ChangeBatch& batch,
                                   std::stop_token stop) {
   // Without publications every table is in the stream.
@@ -567,7 +674,10 @@ void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, Chan
   try {
     if (!in_place && !publish_table(control(stop), publications_, table, stop)) return;
     listed_.emplace(table.oid, table.name);
-    if (!is_new) return;
+    if (!is_new) {
+      if (table.belongs_in() == PublishedTable::In::kInserts) tell_lost_identity(table.oid, table.name);
+      return;
+    }
     Lsn published = published_at_[table.oid] = log_end(stop);
     DescribedTable described = describe_table(control(stop), settings_, table.name, stop);
     base::log_info(base::kSourceCapture, "table {} is new: its changes are captured from now on",

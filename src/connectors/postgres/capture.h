@@ -66,6 +66,9 @@ class PostgresCapture final : public connector::SourceCapture {
   bool slot_is_ours() const { return settings_.slot_name.empty(); }
   model::StreamIdentity identity(std::stop_token stop);
   SlotFacts checked_slot(std::stop_token stop);
+  void require_readable_text(std::stop_token stop);
+  void require_log(Lsn resume, std::stop_token stop);
+  void require_publications(std::stop_token stop);
   bool publications_are_ours() const;
   // The plugin that the task was prepared with.
   std::string_view noted_plugin() const;
@@ -88,6 +91,15 @@ class PostgresCapture final : public connector::SourceCapture {
   bool is_unknown(const PublishedTable& table) const;
   // `is_new`: it was not there, or not published, when we looked last, or is unknown to the task.
   void take_listed(const PublishedTable& table, bool is_new, model::ChangeBatch& batch, std::stop_token stop);
+  // Throws where a table of the task is no longer published.
+  void require_published(const PublishedTable& table);
+  // Whether the task has had the table published before.
+  bool was_published(const PublishedTable& table) const;
+  void note_unlogged(std::stop_token stop);
+  // Whether the task could not publish the table when it began.
+  bool was_unlogged(std::uint32_t oid) const;
+  // Tells once that no updates and deletes of the table come any more.
+  void tell_lost_identity(std::uint32_t oid, const model::TableName& name);
 
   // DDL by messages of the event trigger, and the heartbeat: capture_ddl.cc.
   void prepare_ddl_artifacts(std::stop_token stop);
@@ -139,6 +151,7 @@ class PostgresCapture final : public connector::SourceCapture {
   bool watched_ = false;
   std::map<std::uint32_t, model::TableName> listed_;  // Tables in the stream by oid.
   std::set<std::uint32_t> refused_;                   // Those that may not be published, which has been told.
+  std::set<std::uint32_t> without_identity_;          // Those of which that has been told.
   std::vector<Dropped> dropped_;                      // To be yielded when the stream has come that far.
   std::map<std::uint32_t, Lsn> published_at_;         // The log's end when a new table had been published.
   NewTables new_tables_;

@@ -97,7 +97,12 @@ void PostgresCapture::take_shape(const DdlTable& table, ChangeBatch& batch, std:
                    (is_listed && (plugin_ == kPgoutput || wants(listed->second) || wants(table.name)));
   // Of one that is new, or gone by now, rows may come all the same.
   if (in_stream || wants(table.name)) {
+    model::TableVersionPtr before = writer_.last_shape(table.oid);
     model::TableVersionPtr version = ddl_shapes_.take(table, control(stop), stop);
+    bool loses_identity = before && before->identity != model::RowIdentity::kNone;
+    loses_identity = loses_identity && version->identity == model::RowIdentity::kNone;
+    if (loses_identity && plugin_ == kPgoutput) tell_lost_identity(table.oid, table.name);
+    if (version->identity != model::RowIdentity::kNone) without_identity_.erase(table.oid);
     if (in_stream) writer_.add_table_change(ChangeKind::kSchemaChange, 0, version, batch);
   }
   if (is_listed) {
@@ -106,6 +111,7 @@ void PostgresCapture::take_shape(const DdlTable& table, ChangeBatch& batch, std:
   }
   const PublicationNames& names = plugin_ == kPgoutput ? publications_ : PublicationNames();
   if (auto found = find_published(control(stop), names, table.oid, stop)) {
+    require_published(*found);
     bool is_new = plugin_ != kPgoutput || found->in == PublishedTable::In::kNeither;
     take_listed(*found, is_new, batch, stop);
   }

@@ -85,6 +85,21 @@ TEST_P(CaptureTest, LetsTheUserUpdateATableWithoutIdentity) {
   EXPECT_EQ(int_of(transaction->changes[1].after[0]), 3);
 }
 
+TEST_P(CaptureTest, ReadsValuesWhateverTheEnvironmentSaysOfTheirForm) {
+  ::setenv("PGDATESTYLE", "SQL, DMY", 1);
+  ::setenv("PGTZ", "Asia/Kolkata", 1);
+  server_.sql("CREATE TABLE t (a int PRIMARY KEY, b date, c timestamp, d timestamptz)");
+  Collector& stream = start({{"public", "t"}});
+  server_.sql("INSERT INTO t VALUES (1, '2024-03-04', '2024-03-04 05:06:07', '2024-03-04 05:06:07+00')");
+  auto transaction = stream.next();
+  Unloaded loaded = unload_all(*source_, request_of({"public", "t"}));
+  ::unsetenv("PGDATESTYLE");
+  ::unsetenv("PGTZ");
+  ASSERT_TRUE(transaction);
+  EXPECT_THAT(loaded.rows, ::testing::ElementsAre(transaction->changes.back().after));
+  for (const OwnedCell& cell : transaction->changes.back().after) EXPECT_EQ(cell.state, CellState::kValue);
+}
+
 TEST_P(CaptureTest, WaitsForOpenTransactionsAndSendsThemWhole) {
   server_.sql("CREATE TABLE t (a int)");
   auto settings = read_settings(endpoint_at(server_.port()));
@@ -459,6 +474,10 @@ TEST_P(CaptureTest, ChecksTheCheckpointAgainstTheSource) {
   auto older = checkpoint_;
   older.resume_position = position_of(Lsn{1});
   EXPECT_EQ(verify(older).first, ErrorKind::kSourceSlotLost);
+  auto beyond = checkpoint_;
+  beyond.resume_position = position_of(Lsn{std::uint64_t{1} << 60});
+  EXPECT_EQ(verify(beyond).first, ErrorKind::kSourceIdentity);
+  EXPECT_THAT(verify(beyond).second, HasSubstr("set back to an older state"));
   server_.sql("DROP PUBLICATION ferry_capture_full");
   EXPECT_EQ(verify(checkpoint_).first, ErrorKind::kSourceSlotLost);
   server_.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");

@@ -64,13 +64,14 @@ std::string session_options(ConnectionPurpose purpose) {
 }
 
 // What has to be said once the connection stands. Some limits are unknown to older servers, so they cannot
-// stand among the options; and the user's own script must not change the form of values.
+// stand among the options. The form of values is said again, because libpq sends PGDATESTYLE and PGTZ of the
+// environment behind the options, and because the user's own script must not change it either.
 std::string session_script(const Settings& settings, ConnectionPurpose purpose, int server_major) {
   std::string script;
   if (server_major >= 14) script += "SET idle_session_timeout = 0;";
   if (server_major >= 17) script += "SET transaction_timeout = 0;";
-  if (purpose == ConnectionPurpose::kReplication || settings.after_connect_script.empty()) return script;
-  script += settings.after_connect_script + "\n;";
+  if (purpose == ConnectionPurpose::kOrdinary && !settings.after_connect_script.empty())
+    script += settings.after_connect_script + "\n;";
   for (const SessionSetting& setting : kSession)
     script += fmt::format("SET {} = '{}';", setting.name, setting.value);
   return script;
@@ -117,8 +118,7 @@ Connection::Connection(const Settings& settings, ConnectionPurpose purpose,
       execute_timeout_(settings.execute_timeout) {
   try {
     connect(settings, application_name, stop);
-    std::string script = session_script(settings, purpose, server_major());
-    if (!script.empty()) run(std::move(script), "prepare the session", stop);
+    run(session_script(settings, purpose, server_major()), "prepare the session", stop);
   } catch (...) {
     PQfinish(connection_);
     throw;

@@ -23,7 +23,7 @@ constexpr std::string_view kTrigger = "awsdms_intercept_ddl";
 // Dropped objects are told to a trigger of this event alone.
 constexpr std::string_view kDropTrigger = "awsdms_intercept_drop";
 // The function's comment. The number grows with the function's text, so that a newer Ferry replaces it.
-constexpr std::string_view kFunctionMark = "Made by Ferry, version 1";
+constexpr std::string_view kFunctionMark = "Made by Ferry, version 2";
 
 constexpr std::string_view kAuditColumns = "c_key,c_time,c_user,c_txn,c_tag,c_oid,c_name,c_schema,c_ddlqry";
 // TRIGGER and REFERENCES are not granted: they would let anybody put code into the function's statements.
@@ -125,24 +125,30 @@ END
 )";
 
 // A table that is published with its updates, and that the log can no longer name rows of, must leave that
-// list before its user's next UPDATE. The two publications of a task are known by their names
-// (publications.h).
+// list before its user's next UPDATE; one that it can name rows of again must be back in it by then, or its
+// updates are not captured. The two publications of a task are known by their names (publications.h).
 constexpr std::string_view kMove = R"(
   IF tg_event = 'ddl_command_end' AND (tg_tag = 'ALTER TABLE' OR tg_tag ~ '^DROP ') THEN
     BEGIN
       FOR _item IN
-        SELECT n.nspname, c.relname, f.pubname AS old_list, i.pubname AS new_list
-        FROM pg_publication f
-        JOIN pg_publication i ON i.pubname = regexp_replace(f.pubname::text, '_full$', '_ins')
-        JOIN pg_publication_rel r ON r.prpubid = f.oid
-        JOIN pg_class c ON c.oid = r.prrelid
-        JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE f.pubname ~ '^ferry_.*_full$' AND (f.pubupdate OR f.pubdelete)
-          AND NOT (i.pubupdate OR i.pubdelete) AND c.relkind = 'r' AND c.relreplident <> 'f'
-          AND NOT EXISTS (
-            SELECT 1 FROM pg_index x
-            WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate
-              AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident))
+        SELECT l.nspname, l.relname,
+          CASE WHEN l.named THEN l.inserts ELSE l.full_list END AS old_list,
+          CASE WHEN l.named THEN l.full_list ELSE l.inserts END AS new_list
+        FROM (
+          SELECT n.nspname, c.relname, f.pubname AS full_list, i.pubname AS inserts, r.prpubid = f.oid AS in_full,
+            c.relreplident = 'f' OR EXISTS (
+              SELECT 1 FROM pg_index x
+              WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate
+                AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)) AS named
+          FROM pg_publication f
+          JOIN pg_publication i ON i.pubname = regexp_replace(f.pubname::text, '_full$', '_ins')
+          JOIN pg_publication_rel r ON r.prpubid IN (f.oid, i.oid)
+          JOIN pg_class c ON c.oid = r.prrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE f.pubname ~ '^ferry_.*_full$' AND (f.pubupdate OR f.pubdelete)
+            AND NOT (i.pubupdate OR i.pubdelete) AND c.relkind = 'r'
+        ) l
+        WHERE l.named <> l.in_full
       LOOP
         EXECUTE format('ALTER PUBLICATION %I DROP TABLE ONLY %I.%I', _item.old_list, _item.nspname,
                        _item.relname);
@@ -150,7 +156,7 @@ constexpr std::string_view kMove = R"(
                        _item.relname);
       END LOOP;
     EXCEPTION WHEN OTHERS THEN
-      RAISE WARNING 'Ferry could not publish a table without a key for its inserts alone: %', SQLERRM;
+      RAISE WARNING 'Ferry could not publish a table as its key asks for: %', SQLERRM;
     END;
   END IF;
 )";

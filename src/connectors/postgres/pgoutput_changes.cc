@@ -59,6 +59,7 @@ class PgoutputDecoder final : public ChangeDecoder {
     context_.take_message(
         {.transactional = true, .lsn = message.lsn, .prefix = message.prefix, .content = message.content},
         batch, stop);
+    relations_.take_told_names();
   }
 
   void take_event(const pgoutput::Begin& begin, ChangeBatch&, std::stop_token) {

@@ -176,6 +176,25 @@ bool publications_exist(Connection& connection, const PublicationNames& names, s
              .rows() == 2;
 }
 
+bool publications_leave_out(Connection& connection, const PublicationNames& names, std::stop_token stop) {
+  int major = connection.server_major();
+  return connection
+      .run({.sql = fmt::format(
+                "SELECT EXISTS (SELECT 1 FROM pg_publication p WHERE p.pubname IN ($1, $2) AND NOT "
+                "(p.pubinsert {} "
+                "AND (p.pubname <> $1 OR p.pubupdate AND p.pubdelete))) {}",
+                major >= 11 ? "AND p.pubtruncate" : "",
+                major >= 15
+                    ? "OR EXISTS (SELECT 1 FROM pg_publication_rel r JOIN pg_publication p ON p.oid = "
+                      "r.prpubid "
+                      "WHERE p.pubname IN ($1, $2) AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL))"
+                    : ""),
+            .doing = "look at what the publications publish",
+            .parameters = {names.full, names.inserts}},
+           stop)
+      .boolean(0, 0);
+}
+
 std::vector<std::string> drop_publications(Connection& connection, const PublicationNames& names,
                                            std::stop_token stop) {
   std::vector<std::string> dropped;

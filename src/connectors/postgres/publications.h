@@ -59,6 +59,10 @@ bool publish_table(Connection& connection, const PublicationNames& names, const 
 
 bool publications_exist(Connection& connection, const PublicationNames& names, std::stop_token stop);
 
+// Whether the two publish other changes than make_publications() asked for: other operations, or of a table
+// only some rows or columns.
+bool publications_leave_out(Connection& connection, const PublicationNames& names, std::stop_token stop);
+
 // Returns the names of those it dropped.
 std::vector<std::string> drop_publications(Connection& connection, const PublicationNames& names,
                                            std::stop_token stop);

@@ -196,6 +196,20 @@ void Relations::take(const pgoutput::Description& description, std::uint32_t str
                  .order = ++taken_};
 }
 
+void Relations::take_told_names() {
+  if (std::exchange(shapes_seen_, shapes_.changes()) == shapes_.changes()) return;
+  for (auto& [oid, described] : tables_) {
+    const DescribedTable* shape = shapes_.find(oid);
+    if (shape == nullptr || shape->version == described.told) continue;
+    if (shape->version->name == described.table->version->name) continue;
+    auto version = std::make_shared<TableVersion>(*described.table->version);
+    version->name = shape->version->name;
+    auto table = std::make_shared<StreamTable>(*described.table);
+    table->version = std::move(version);
+    described.table = std::move(table);
+  }
+}
+
 const StreamTable& Relations::find(std::uint32_t oid, std::uint32_t streamed_by) const {
   if (const Described* found = current(oid, streamed_by)) return *found->table;
   throw Error(ErrorKind::kSourceProtocol,

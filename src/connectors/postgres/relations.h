@@ -68,6 +68,9 @@ class Relations {
 
   // Takes a description, from within a piece of the transaction `streamed_by`, or 0.
   void take(const pgoutput::Description& description, std::uint32_t streamed_by, std::stop_token stop);
+  // Takes the names that the event trigger's messages have told: before PostgreSQL 18 the server does not
+  // describe a table again whose schema was renamed.
+  void take_told_names();
   // Throws Error(kSourceProtocol) where no description has come.
   const StreamTable& find(std::uint32_t oid, std::uint32_t streamed_by) const;
 
@@ -92,6 +95,7 @@ class Relations {
   const Settings& settings_;
   const Control control_;
   const DdlShapes& shapes_;
+  std::uint64_t shapes_seen_ = 0;  // changes() of the shapes when their names were last taken.
   ByOid tables_;
   std::unordered_map<std::uint32_t, ByOid> streamed_;  // By transaction.
   std::uint64_t taken_ = 0;

@@ -88,7 +88,9 @@ Error replay_differs(const model::TableName& table, const ObjectRecord& intent, 
 class S3TargetApply final : public connector::TargetApply {
  public:
   S3TargetApply(std::shared_ptr<SharedTarget> target, ApplyRequest request)
-      : target_(std::move(target)), request_(request) {}
+      : target_(std::move(target)),
+        request_(request),
+        staged_max_(static_cast<std::ptrdiff_t>(target_->store().staged_max())) {}
 
   std::optional<Checkpoint> recover(const Checkpoint& local) override {
     accepted_ = local;
@@ -214,6 +216,9 @@ class S3TargetApply final : public connector::TargetApply {
       if (same_shape && !beyond_cut) return *stream.open;
       close(table->name, stream);
     }
+    auto is_open = [](const auto& each) { return each.second.open.has_value(); };
+    // All of them, for then the next ones have room again.
+    if (std::ranges::count_if(streams_, is_open) >= staged_max_) flush();
     OpenObject& object = stream.open.emplace();
     object.shape = table;
     object.before = accepted_;
@@ -303,6 +308,7 @@ class S3TargetApply final : public connector::TargetApply {
 
   const std::shared_ptr<SharedTarget> target_;
   const ApplyRequest request_;
+  const std::ptrdiff_t staged_max_;
   std::map<model::TableName, TableStream> streams_;
   std::map<const TableStream*, std::uint64_t> ordinals_;  // Of the transaction being applied.
   Checkpoint accepted_;

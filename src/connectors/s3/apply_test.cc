@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -187,6 +188,37 @@ class S3ApplyTest : public testing::Test {
 
 Row insert(std::string id, std::string v) {
   return {.kind = ChangeKind::kInsert, .before = {}, .after = {id, v}};
+}
+
+// Lets the process have no more than so many open files, while it lives.
+class OpenFilesLimit {
+ public:
+  explicit OpenFilesLimit(rlim_t files_max) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few{.rlim_cur = files_max, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~OpenFilesLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  OpenFilesLimit(const OpenFilesLimit&) = delete;
+  OpenFilesLimit& operator=(const OpenFilesLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(S3ApplyTest, HasNoMoreFilesOpenThanItMay) {
+  OpenFilesLimit limit(64);
+  restart(0);
+  for (int i = 1; i <= 100; ++i) {
+    auto table = std::make_shared<model::TableVersion>(*table_);
+    table->name.table = "t" + std::to_string(i);
+    TestTransaction transaction(i, clock_.now(), table, {insert("1", "a")});
+    apply_->apply(transaction, checkpoint(i), errors_);
+  }
+  apply_->flush();
+  std::filesystem::recursive_directory_iterator entries(root_);
+  EXPECT_EQ(std::ranges::count_if(entries, [](const auto& entry) { return entry.is_regular_file(); }), 100);
+  EXPECT_EQ(durable(), "100");
 }
 
 TEST_F(S3ApplyTest, WritesOneObjectWhenItsTimeHasCome) {

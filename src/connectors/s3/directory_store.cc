@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,15 +26,21 @@ constexpr std::string_view kStagedPrefix = ".ferry-";
 constexpr std::string_view kStagedSuffix = ".partial";
 // What is written to see whether a folder can be written to.
 constexpr std::string_view kProbe = "ferry";
+// Each staged object is an open file. The other half of those that the process may have is for connections,
+// spilled transactions and the state.
+constexpr std::size_t kStagedMin = 16;
 
 [[noreturn]] void fail(int error, std::string_view action, const fs::path& path) {
   bool full = error == ENOSPC || error == EDQUOT;
-  throw Error(
-      full ? ErrorKind::kTargetFull : ErrorKind::kTargetUnwritable,
-      {.message = fmt::format("cannot {} {}: {}", action, path.string(), ::strerror(error)),
-       .remedy = full ? "Free space on the target and run the same command again; it goes on where it was."
-                      : "Give the user Ferry runs as the right to write there, or name another directory.",
-       .vendor_code = ::strerrorname_np(error) == nullptr ? "" : ::strerrorname_np(error)});
+  std::string_view remedy =
+      "Give the user Ferry runs as the right to write there, or name another directory.";
+  if (full) remedy = "Free space on the target and run the same command again; it goes on where it was.";
+  if (error == EMFILE || error == ENFILE)
+    remedy = "Raise the limit of open files (ulimit -Hn), then run the same command again.";
+  throw Error(full ? ErrorKind::kTargetFull : ErrorKind::kTargetUnwritable,
+              {.message = fmt::format("cannot {} {}: {}", action, path.string(), ::strerror(error)),
+               .remedy = std::string(remedy),
+               .vendor_code = ::strerrorname_np(error) == nullptr ? "" : ::strerrorname_np(error)});
 }
 
 // Closes the descriptor it owns.
@@ -138,6 +145,12 @@ class DirectoryStore final : public ObjectStore {
 
   std::unique_ptr<StagedObject> stage(const std::string& prefix) override {
     return std::make_unique<StagedFile>(root_, folder_of(prefix), ++staged_);
+  }
+
+  std::size_t staged_max() const override {
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return kStagedMin;
+    return std::max(kStagedMin, static_cast<std::size_t>(files.rlim_cur / 2));
   }
 
   std::vector<std::string> list(const std::string& prefix) override {

@@ -27,6 +27,7 @@ constexpr std::size_t kBufferBytes = 256 * 1024;
 constexpr std::size_t kHeldBytesMax = 8 * kBufferBytes;
 
 constexpr std::string_view kCutWarning = "Digits of the second beyond the column's scale were cut.";
+constexpr std::string_view kNullValueWarning = "The value is the text that CsvNullValue gives to NULL.";
 
 class CsvWriter final : public ObjectWriter {
  public:
@@ -91,7 +92,15 @@ class CsvWriter final : public ObjectWriter {
   void start_field() {
     if (fields_++ > 0) append_delimiter();
   }
-  void note(std::size_t column, CsvColumn::Appended appended) {
+  // Appends a value and notes what a reader cannot know of it.
+  template <typename Append>
+  void note(std::size_t column, Append append) {
+    std::size_t start = buffer_.size();
+    CsvColumn::Appended appended = append();
+    // Where NULL is an empty field, which is DMS's default, an empty text is one by DMS's own rule.
+    const std::string& null = options_.null_value;
+    if (!null.empty() && buffer_.size() - start == null.size() && buffer_.text_from(start) == null)
+      warnings_.push_back({column, kNullValueWarning});
     if (appended == CsvColumn::Appended::kCut) warnings_.push_back({column, kCutWarning});
     if (appended == CsvColumn::Appended::kWithoutOffset) warnings_.push_back({column, kOffsetWarning});
   }
@@ -188,7 +197,7 @@ bool CsvWriter::append_change(const ChangeRow& row) {
     switch (cell.state) {
       case model::CellState::kValue:
         start_field();
-        note(i, columns_[i]->append_cell(buffer_, cell.bytes));
+        note(i, [&] { return columns_[i]->append_cell(buffer_, cell.bytes); });
         break;
       case model::CellState::kNull:
         start_field();
@@ -209,7 +218,7 @@ void CsvWriter::append_value(std::size_t column, std::int64_t row) {
   if (encoder.is_null(row)) {
     buffer_.append(options_.null_value);
   } else {
-    note(column, encoder.append_row(buffer_, row));
+    note(column, [&] { return encoder.append_row(buffer_, row); });
   }
 }
 

@@ -242,6 +242,16 @@ TEST(CsvWriter, Case15ValuesNotSent) {
   EXPECT_TRUE(filled.errors.warnings.empty());
 }
 
+TEST(CsvWriter, TellsOfAValueThatReadsAsNull) {
+  TestTable table = employees({{cell(std::int32_t{1}), "NULL", {}}, {cell(std::int32_t{2}), "null", ""}});
+  Written loaded = load(table, {.null_value = "NULL"});
+  EXPECT_EQ(loaded.text, "1,NULL,NULL\n2,null,\n");
+  ASSERT_EQ(loaded.errors.warnings.size(), 1U);
+  EXPECT_EQ(loaded.errors.warnings[0].column, "name");
+  EXPECT_EQ(changes(table, {.null_value = "NULL"}, 'I').errors.warnings.size(), 1U);
+  EXPECT_TRUE(load(table, {}).errors.warnings.empty());
+}
+
 TEST(CsvWriter, Case18TimestampOfAChange) {
   StringSink sink;
   CollectedErrors errors;
