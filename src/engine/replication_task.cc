@@ -56,8 +56,8 @@ std::uint64_t last_load_epoch(const TaskState& state, const model::TableName& ta
   return last;
 }
 
-// A state that was put back from an older copy does not know the objects written since, and would have their changes
-// written once more.
+// A state that was put back from an older copy does not know the objects written since, and would have their
+// changes written once more.
 void require_newest(connector::TargetTables& tables, const TableState& table) {
   auto named = std::make_shared<model::TableVersion>();
   named->name = table.target;
@@ -65,10 +65,12 @@ void require_newest(connector::TargetTables& tables, const TableState& table) {
     tables.check({.table = std::move(named), .mode = connector::PrepMode::kDoNothing});
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kTargetForeignObjects) throw;
-    throw Error(ErrorKind::kTargetForeignObjects,
-                {.message = error.message(),
-                 .remedy = "If the task's state was put back from an older copy, put the newest one back, or load anew "
-                           "with --restart --overwrite. If somebody else wrote these objects, move them away."});
+    throw Error(
+        ErrorKind::kTargetForeignObjects,
+        {.message = error.message(),
+         .remedy =
+             "If the task's state was put back from an older copy, put the newest one back, or load anew "
+             "with --restart --overwrite. If somebody else wrote these objects, move them away."});
   }
 }
 
@@ -169,7 +171,8 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   bool with_cdc = model::has_cdc(definition_.migration_type);
   std::unique_ptr<connector::SourceCapture> capture = with_cdc ? source->capture(state_) : nullptr;
   // A task of changes alone adds to what is there.
-  bool knows_all = state_.phase() == TaskPhase::kChanges && model::has_full_load(definition_.migration_type) &&
+  bool knows_all = state_.phase() == TaskPhase::kChanges &&
+                   model::has_full_load(definition_.migration_type) &&
                    options_.foreign_objects == connector::ForeignObjects::kRefuse;
   if (state_.phase() == TaskPhase::kNew) {
     begin(context, capture.get(), stop);

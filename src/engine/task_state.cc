@@ -100,9 +100,10 @@ Error unusable(const std::filesystem::path& folder, std::string_view what) {
   return Error(
       ErrorKind::kStateUnusable,
       {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
-       .remedy = "Free disk space, repair the folder's rights or name another folder with --state. A damaged "
-                 "state.db cannot be repaired: drop the task's replication slot on the source (its name begins "
-                 "with ferry_), remove the folder and begin anew."});
+       .remedy =
+           "Free disk space, repair the folder's rights or name another folder with --state. A damaged "
+           "state.db cannot be repaired: drop the task's replication slot on the source (its name begins "
+           "with ferry_), remove the folder and begin anew."});
 }
 
 // A folder of other things, say a home directory, keeps its rights and gets nothing put into it.
@@ -112,9 +113,9 @@ void refuse_foreign_folder(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     std::string name = entry.path().filename().string();
     if (name == kLockName) continue;  // Ferry was killed before it made the database.
-    Error::Parts parts{
-        .message = fmt::format("the folder {} is no task's state: there is '{}' in it", folder.string(), name),
-        .remedy = "Name a new or empty folder with --state."};
+    Error::Parts parts{.message = fmt::format("the folder {} is no task's state: there is '{}' in it",
+                                              folder.string(), name),
+                       .remedy = "Name a new or empty folder with --state."};
     throw Error(ErrorKind::kStateUnusable, std::move(parts));
   }
   if (error) throw unusable(folder, error.message());

@@ -15,13 +15,18 @@ class S3Target final : public connector::Target {
   explicit S3Target(std::shared_ptr<SharedTarget> target) : target_(std::move(target)) {}
 
   connector::Capabilities capabilities() const override {
-    return {.atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true, .whole_rows = true};
+    return {
+        .atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true, .whole_rows = true};
   }
 
   std::vector<connector::Prerequisite> check(std::stop_token) override {
     target_->store().probe();
-    return {{.name = "writable", .met = true, .required = true, .seen = target_->settings().directory.string(),
-             .remedy = {}, .kind = ErrorKind::kTargetUnwritable}};
+    return {{.name = "writable",
+             .met = true,
+             .required = true,
+             .seen = target_->settings().directory.string(),
+             .remedy = {},
+             .kind = ErrorKind::kTargetUnwritable}};
   }
 
   std::unique_ptr<connector::TargetTables> tables() override { return make_tables(target_); }
@@ -48,7 +53,8 @@ class S3Connector final : public connector::Connector {
                                                  const connector::TargetContext& context) const override {
     S3TargetSettings settings = parse_target_settings(endpoint);
     std::unique_ptr<ObjectStore> store = make_directory_store(settings.directory);
-    return std::make_unique<S3Target>(std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
+    return std::make_unique<S3Target>(
+        std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
   }
 };
 

@@ -45,7 +45,8 @@ std::string normal_folder(const std::string& folder) {
     std::size_t end = std::min(folder.find('/', at), folder.size());
     std::string part = folder.substr(at, end - at);
     if (part == "." || part == "..") {
-      throw Error(ErrorKind::kDocumentInvalid, fmt::format("BucketFolder '{}' leads out of the bucket", folder));
+      throw Error(ErrorKind::kDocumentInvalid,
+                  fmt::format("BucketFolder '{}' leads out of the bucket", folder));
     }
     if (!part.empty()) normal += part + '/';
     at = end + 1;
@@ -88,8 +89,8 @@ formats::ParquetOptions parquet_options(const SettingReader& settings) {
   options.codec = codec_of(settings);
   options.version = settings.choice("ParquetVersion") == "parquet-2-0" ? Version::k2_0 : Version::k1_0;
   options.encoding = encoding_of(settings);
-  // A dictionary on every column costs more than reading and compressing together (bench/README.md), so unless the
-  // user names the encoding, the statistics say where it pays.
+  // A dictionary on every column costs more than reading and compressing together (bench/README.md), so
+  // unless the user names the encoding, the statistics say where it pays.
   options.dictionary_by_statistics = !settings.named("EncodingType");
   options.dict_page_size_limit = settings.integer("DictPageSizeLimit");
   options.data_page_size = settings.integer("DataPageSize");
@@ -101,7 +102,8 @@ formats::ParquetOptions parquet_options(const SettingReader& settings) {
 
 void refuse(bool wrong, std::string_view message, std::string_view remedy) {
   if (wrong) {
-    throw Error(ErrorKind::kSettingConflict, {.message = std::string(message), .remedy = std::string(remedy)});
+    throw Error(ErrorKind::kSettingConflict,
+                {.message = std::string(message), .remedy = std::string(remedy)});
   }
 }
 
@@ -141,8 +143,8 @@ formats::ObjectShape load_shape(const S3TargetSettings& settings, model::TableVe
 }
 
 formats::ObjectShape changes_shape(const S3TargetSettings& settings, model::TableVersionPtr table) {
-  // AWS DMS user guide, "Indicating source DB operations in migrated S3 data": only inserts-only files without Op
-  // in the load have no Op column.
+  // AWS DMS user guide, "Indicating source DB operations in migrated S3 data": only inserts-only files
+  // without Op in the load have no Op column.
   return {.table = std::move(table),
           .op_column = !settings.cdc_inserts_only || settings.include_op_for_full_load,
           .timestamp_column = settings.timestamp_column_name};
@@ -150,7 +152,8 @@ formats::ObjectShape changes_shape(const S3TargetSettings& settings, model::Tabl
 
 std::unique_ptr<formats::ObjectWriter> make_writer(const S3TargetSettings& settings, formats::ByteSink& sink,
                                                    formats::ObjectShape shape, const WriterHints& hints) {
-  if (settings.data_format == DataFormat::kCsv) return formats::make_csv_writer(sink, std::move(shape), settings.csv);
+  if (settings.data_format == DataFormat::kCsv)
+    return formats::make_csv_writer(sink, std::move(shape), settings.csv);
   formats::ParquetOptions options = settings.parquet;
   options.row_group_bytes_max = hints.row_group_bytes_max;
   options.rows_estimate = hints.rows_estimate;
