@@ -331,6 +331,7 @@ CaptureStart PostgresCapture::prepare(const CaptureScope& scope, std::stop_token
   set_scope(scope, stop);
   StreamIdentity now = identity(stop);
   notes_.set(kNoteDatabase, database_of(now));
+  warn_of_idle_slots(control(stop), slot_name_, stop);
   Lsn from = slot_is_ours() ? prepare_own_slot(scope, stop) : prepare_users_slot(scope, stop);
   note_unlogged(stop);
   return {.identity = std::move(now), .position = position_of(from)};

@@ -116,6 +116,25 @@ std::optional<SlotFacts> find_slot(Connection& connection, const std::string& na
                    .lost_because = std::string(found.text(0, 4))};
 }
 
+void warn_of_idle_slots(Connection& connection, const std::string& own, std::stop_token stop) {
+  Result idle = connection.run(
+      {.sql = "SELECT slot_name, pg_size_pretty(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() "
+              "THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, restart_lsn)) "
+              "FROM pg_replication_slots WHERE slot_name LIKE 'ferry\\_%' AND slot_name <> $1 "
+              "AND database = current_database() AND NOT active AND restart_lsn IS NOT NULL ORDER BY 1",
+       .doing = "look for replication slots without a reader",
+       .parameters = {own}},
+      stop);
+  for (int row = 0; row < idle.rows(); ++row) {
+    base::log_warning(
+        base::kSourceCapture,
+        "nobody reads the replication slot {} of another task, and the server keeps {} of its log for it. "
+        "Start that task, or remove the slot with `ferry clean`; where the task's state is lost, with "
+        "SELECT pg_drop_replication_slot('{}')",
+        idle.text(row, 0), idle.text(row, 1), idle.text(row, 0));
+  }
+}
+
 void release_slot(Connection& connection, const std::string& name, const std::optional<SlotReader>& own,
                   std::stop_token stop) {
   auto deadline = Clock::now() + kReleaseTimeout;

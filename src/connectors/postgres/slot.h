@@ -28,6 +28,10 @@ struct SlotFacts {
 
 std::optional<SlotFacts> find_slot(Connection& connection, const std::string& name, std::stop_token stop);
 
+// Warns of slots in this database that tasks of Ferry's left behind: without a reader they make the server
+// keep its log until its disk is full. `own` is none of them.
+void warn_of_idle_slots(Connection& connection, const std::string& own, std::stop_token stop);
+
 // A connection that reads a slot, by what makes it known again after a crash of ours. A process number alone
 // proves nothing: servers use them again.
 struct SlotReader {
