@@ -39,7 +39,7 @@ class ByteBuffer {
 
   void append(std::string_view text) {
     char* at = room(text.size());
-    std::memcpy(at, text.data(), text.size());
+    text.copy(at, text.size());
     size_ += text.size();
   }
   void append(char c) {

@@ -80,8 +80,7 @@ struct Column {
   }
 
   void put_bytes(std::int64_t row, std::string_view bytes) {
-    if (!bytes.empty())
-      std::memcpy(room_for(static_cast<std::int64_t>(bytes.size())), bytes.data(), bytes.size());
+    bytes.copy(room_for(static_cast<std::int64_t>(bytes.size())), bytes.size());
     put_end(row);
   }
 

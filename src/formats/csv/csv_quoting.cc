@@ -65,7 +65,7 @@ void CsvQuoting::append_quoted(ByteBuffer& out, std::string_view text) {
   while (true) {
     std::size_t quote = text.find('"');
     std::size_t whole = std::min(quote, text.size());
-    std::memcpy(at, text.data(), whole);
+    text.copy(at, whole);
     at += whole;
     if (quote == std::string_view::npos) break;
     *at++ = '"';

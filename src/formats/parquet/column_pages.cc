@@ -122,7 +122,7 @@ struct Number {
   std::int64_t width() const { return sizeof(Physical); }
   void put(char* at, const Native* values, std::int64_t count) const {
     if constexpr (kDirect) {
-      std::memcpy(at, values, static_cast<std::size_t>(count) * sizeof(Physical));
+      std::copy_n(reinterpret_cast<const char*>(values), count * width(), at);
     } else {
       for (std::int64_t i = 0; i < count; ++i) {
         auto value = static_cast<Physical>(values[i]);
@@ -132,7 +132,7 @@ struct Number {
   }
   void dictionary_form(const char* plain, std::int64_t count, std::vector<Physical>& out) const {
     out.resize(static_cast<std::size_t>(count));
-    std::memcpy(out.data(), plain, out.size() * sizeof(Physical));
+    std::copy_n(plain, count * width(), reinterpret_cast<char*>(out.data()));
   }
 };
 
@@ -246,7 +246,7 @@ class ChunkPages : public ColumnPages {
       finish_plain(values_);
     }
     char* begin = values_.data() + kLevelsBytesMax - levels.size();
-    std::memcpy(begin, levels.data(), levels.size());
+    levels.copy(begin, levels.size());
     std::string_view page(begin, values_.size() - kLevelsBytesMax + levels.size());
     add_page(compressor_.compress(page), encoding, static_cast<std::int64_t>(page.size()));
     values_.shrink_to(kLevelsBytesMax);
@@ -513,7 +513,7 @@ class TextPages final : public ChunkPages<parquet::ByteArrayType> {
         std::string_view value = view.bytes_of_rows(row, 1);
         auto length = static_cast<std::uint32_t>(value.size());
         std::memcpy(at, &length, sizeof length);
-        std::memcpy(at + sizeof length, value.data(), value.size());
+        value.copy(at + sizeof length, value.size());
         at += sizeof length + value.size();
         if (wants_statistics()) bounds_.add(value);
       }
