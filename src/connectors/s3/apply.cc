@@ -225,7 +225,7 @@ class S3TargetApply final : public connector::TargetApply {
       object.intent = std::move(stream.intents.front());
       stream.intents.pop_front();
     }
-    object.staged = target_->store().stage(stream.prefix);
+    object.staged = target_->store().stage({.prefix = stream.prefix});
     object.writer = make_writer(target_->settings(), *object.staged, changes_shape(target_->settings(), table),
                                 {.row_group_bytes_max = kRowGroupBytes, .rows_estimate = -1});
     return object;
@@ -287,7 +287,9 @@ class S3TargetApply final : public connector::TargetApply {
   void relieve_memory() {
     rows_since_relief_ = 0;
     relief_due_ = target_->clock().steady_now() + kReliefInterval;
-    auto held = [](const TableStream& stream) { return stream.open ? stream.open->writer->memory_bytes() : 0; };
+    auto held = [](const TableStream& stream) {
+      return stream.open ? stream.open->writer->memory_bytes() + stream.open->staged->memory_bytes() : 0;
+    };
     while (true) {
       std::int64_t total = 0;
       auto largest = streams_.end();

@@ -1,6 +1,8 @@
 #include "connectors/s3/connector.h"
 
 #include "base/error.h"
+#include "connectors/s3/bucket_store.h"
+#include "connectors/s3/client.h"
 #include "connectors/s3/directory_store.h"
 #include "connectors/s3/target.h"
 
@@ -47,7 +49,9 @@ class S3Connector final : public connector::Connector {
   std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
                                                  const connector::TargetContext& context) const override {
     S3TargetSettings settings = parse_target_settings(endpoint);
-    std::unique_ptr<ObjectStore> store = make_directory_store(settings.directory);
+    std::unique_ptr<ObjectStore> store =
+        settings.bucket ? make_bucket_store(make_client(*settings.bucket, context.stop), context.scratch, settings.folder)
+                        : make_directory_store(settings.directory);
     return std::make_unique<S3Target>(std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
   }
 };

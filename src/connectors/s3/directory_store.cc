@@ -136,8 +136,8 @@ class DirectoryStore final : public ObjectStore {
  public:
   explicit DirectoryStore(fs::path root) : root_(std::move(root)) {}
 
-  std::unique_ptr<StagedObject> stage(const std::string& prefix) override {
-    return std::make_unique<StagedFile>(root_, folder_of(prefix), ++staged_);
+  std::unique_ptr<StagedObject> stage(const ObjectPlace& place) override {
+    return std::make_unique<StagedFile>(root_, folder_of(place.prefix), ++staged_);
   }
 
   std::vector<std::string> list(const std::string& prefix) override {
