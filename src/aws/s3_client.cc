@@ -203,7 +203,7 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
         credentials_renewed = true;
         continue;
       }
-      int status = good_status ? 500 : outcome.response.status;
+      int status = good_status ? 400 : outcome.response.status;
       if (kind_of(status, outcome.error.code) != ErrorKind::kTargetUnreachable) return outcome;
       failure = refused(action, key, outcome.response, outcome.error);
     } catch (const Error& error) {

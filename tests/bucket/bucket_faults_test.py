@@ -28,6 +28,8 @@ class FaultCase(BucketCase):
                         f"INSERT INTO small (note) VALUES ('{first}'); UPDATE small SET note = 'x' || note")
 
     def finish(self, command: FerryCommand) -> None:
+        # Before the changes are followed the slot already stands where it was made.
+        command.wait_for_output("following changes")
         self.wait_until_confirmed(command, marker=MARKER)
         command.stop()
         self.compare("wide", "small")
