@@ -51,8 +51,8 @@ Credentials parse_credentials(std::string_view json, std::string_view who) {
   return credentials;
 }
 
-// Credentials that are fetched, kept, and fetched anew before they end. A failure of the last is borne as long as what is
-// there still holds.
+// Credentials that are fetched, kept, and fetched anew before they end. A failure of the last is borne as
+// long as what is there still holds.
 class FetchedCredentials final : public CredentialSource {
  public:
   using Fetch = std::function<Credentials(std::stop_token)>;
@@ -70,7 +70,8 @@ class FetchedCredentials final : public CredentialSource {
     } catch (const Error& error) {
       bool still_hold = kept_ && kept_->expires && now < *kept_->expires;
       if (!still_hold) throw;
-      base::log_warning(base::kTaskManager, "credentials that end soon could not be fetched anew: {}", error.what());
+      base::log_warning(base::kTaskManager, "credentials that end soon could not be fetched anew: {}",
+                        error.what());
       refresh_at_ = now + kRefreshAgainAfter.count();
     }
     return *kept_;
@@ -101,7 +102,8 @@ std::optional<Credentials> from_environment(const Environment& environment) {
   auto id = environment.variable("AWS_ACCESS_KEY_ID");
   auto secret = environment.variable("AWS_SECRET_ACCESS_KEY");
   if (!id && !secret) return std::nullopt;
-  if (!id || !secret) throw refused("the environment", "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing");
+  if (!id || !secret)
+    throw refused("the environment", "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is missing");
   return Credentials{.access_key_id = *id,
                      .secret_access_key = base::Secret(*secret),
                      .session_token = base::Secret(environment.variable("AWS_SESSION_TOKEN").value_or(""))};
@@ -133,7 +135,8 @@ std::optional<Credentials> from_profile(const Environment& environment) {
                      .session_token = base::Secret(text("aws_session_token"))};
 }
 
-// What a container gets from its platform (AWS SDKs and Tools Reference Guide, "Container credential provider").
+// What a container gets from its platform (AWS SDKs and Tools Reference Guide, "Container credential
+// provider").
 std::optional<Credentials> from_container(const CredentialContext& context, std::stop_token stop) {
   const Environment& environment = context.environment;
   auto relative = environment.variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
@@ -143,7 +146,8 @@ std::optional<Credentials> from_container(const CredentialContext& context, std:
   std::string url = relative ? std::string(kContainerHost) + *relative : *full;
   std::size_t question = url.find('?');
   ServiceUrl place = parse_service_url(std::string_view(url).substr(0, question));
-  HttpRequest request{.method = "GET", .address = place.address, .path = place.path.empty() ? "/" : place.path};
+  HttpRequest request{
+      .method = "GET", .address = place.address, .path = place.path.empty() ? "/" : place.path};
   if (question != std::string::npos) {
     std::string_view rest = std::string_view(url).substr(question + 1);
     while (!rest.empty()) {
@@ -164,8 +168,8 @@ std::optional<Credentials> from_container(const CredentialContext& context, std:
   return parse_credentials(expect_ok(context.http->send(request, stop), kWho).body, kWho);
 }
 
-// The role of the machine (Amazon EC2 User Guide, "Use the Instance Metadata Service", version 2). Nothing where there
-// is no such service: most machines are not in EC2.
+// The role of the machine (Amazon EC2 User Guide, "Use the Instance Metadata Service", version 2). Nothing
+// where there is no such service: most machines are not in EC2.
 std::optional<Credentials> from_instance(const CredentialContext& context, std::stop_token stop) {
   const Environment& environment = context.environment;
   if (environment.variable("AWS_EC2_METADATA_DISABLED").value_or("") == "true") return std::nullopt;
@@ -198,11 +202,14 @@ Credentials from_anywhere(const CredentialContext& context, std::stop_token stop
   if (auto found = from_profile(context.environment)) return *found;
   if (auto found = from_container(context, stop)) return *found;
   if (auto found = from_instance(context, stop)) return *found;
-  throw Error(ErrorKind::kTargetAuthentication,
-              Error::Parts{.message = "no AWS credentials were found: neither in the environment (AWS_ACCESS_KEY_ID and "
-                          "AWS_SECRET_ACCESS_KEY), nor in a profile of ~/.aws/credentials or ~/.aws/config, nor from a "
-                          "container's or an instance's metadata service",
-               .remedy = "Set the two variables, or name a profile in AWS_PROFILE."});
+  throw Error(
+      ErrorKind::kTargetAuthentication,
+      Error::Parts{
+          .message =
+              "no AWS credentials were found: neither in the environment (AWS_ACCESS_KEY_ID and "
+              "AWS_SECRET_ACCESS_KEY), nor in a profile of ~/.aws/credentials or ~/.aws/config, nor from a "
+              "container's or an instance's metadata service",
+          .remedy = "Set the two variables, or name a profile in AWS_PROFILE."});
 }
 
 std::string form_encoded(const NameValues& fields) {
@@ -237,7 +244,8 @@ Credentials assume(const AssumedRole& role, const Credentials& caller, Http& htt
                  .vendor_code = error.code.empty() ? fmt::format("HTTP {}", answer.status) : error.code});
   }
   auto text = [&](std::string_view name) {
-    return parse_element(answer.body, fmt::format("AssumeRoleResponse/AssumeRoleResult/Credentials/{}", name));
+    return parse_element(answer.body,
+                         fmt::format("AssumeRoleResponse/AssumeRoleResult/Credentials/{}", name));
   };
   Credentials credentials{.access_key_id = text("AccessKeyId"),
                           .secret_access_key = base::Secret(text("SecretAccessKey")),
@@ -249,7 +257,8 @@ Credentials assume(const AssumedRole& role, const Credentials& caller, Http& htt
 
 class RoleCaller {
  public:
-  RoleCaller(AssumedRole role, std::unique_ptr<CredentialSource> caller, std::shared_ptr<Http> http, base::Clock& clock)
+  RoleCaller(AssumedRole role, std::unique_ptr<CredentialSource> caller, std::shared_ptr<Http> http,
+             base::Clock& clock)
       : role_(std::move(role)), caller_(std::move(caller)), http_(std::move(http)), clock_(clock) {}
 
   Credentials fetch(std::stop_token stop) { return assume(role_, caller_->get(stop), *http_, clock_, stop); }

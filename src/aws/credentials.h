@@ -33,8 +33,8 @@ struct CredentialContext {
   base::Clock& clock;
 };
 
-// The usual places in the usual order: the environment, the shared files' profile, the container's endpoint, the
-// instance's metadata (version 2 only). Where one is set up but wrong, the later ones are not asked.
+// The usual places in the usual order: the environment, the shared files' profile, the container's endpoint,
+// the instance's metadata (version 2 only). Where one is set up but wrong, the later ones are not asked.
 std::unique_ptr<CredentialSource> make_credential_chain(const CredentialContext& context);
 
 struct AssumedRole {

@@ -14,8 +14,9 @@ using base::Error;
 using base::ErrorKind;
 
 constexpr base::UnixMicros kNow = 1440938160000000;  // 2015-08-30T12:36:00Z
-constexpr std::string_view kEndsIn = R"({"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"geheim","Token":"token",)"
-                                     R"("Expiration":"2015-08-30T13:36:00Z"})";
+constexpr std::string_view kEndsIn =
+    R"({"Code":"Success","AccessKeyId":"ASIA1","SecretAccessKey":"geheim","Token":"token",)"
+    R"("Expiration":"2015-08-30T13:36:00Z"})";
 
 class CredentialChain : public testing::Test {
  protected:
@@ -37,7 +38,8 @@ class CredentialChain : public testing::Test {
     }
   }
 
-  static std::optional<std::string> find(const std::map<std::string, std::string>& all, const std::string& name) {
+  static std::optional<std::string> find(const std::map<std::string, std::string>& all,
+                                         const std::string& name) {
     auto found = all.find(name);
     return found == all.end() ? std::nullopt : std::optional(found->second);
   }
@@ -49,7 +51,8 @@ class CredentialChain : public testing::Test {
 };
 
 TEST_F(CredentialChain, TakesTheEnvironmentFirst) {
-  variables_.insert({{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "geheim"}, {"AWS_SESSION_TOKEN", "token"}});
+  variables_.insert(
+      {{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "geheim"}, {"AWS_SESSION_TOKEN", "token"}});
   files_["/home/.aws/credentials"] = "[default]\naws_access_key_id=other\naws_secret_access_key=other\n";
   Credentials found = get();
   EXPECT_EQ(found.access_key_id, "AKIA1");
@@ -141,7 +144,8 @@ TEST_F(CredentialChain, WithoutAnyItSaysWhereItLooked) {
 }
 
 TEST_F(CredentialChain, AnAnswerWithoutKeysIsRefusedAndNotShown) {
-  for (const char* bad : {"", "geheim", "[1]", R"({"AccessKeyId":"geheim"})", R"({"AccessKeyId":7,"SecretAccessKey":"geheim"})"}) {
+  for (const char* bad : {"", "geheim", "[1]", R"({"AccessKeyId":"geheim"})",
+                          R"({"AccessKeyId":7,"SecretAccessKey":"geheim"})"}) {
     variables_["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://127.0.0.1/";
     http_->answer(200, bad);
     EXPECT_EQ(error_kind(), ErrorKind::kTargetAuthentication) << bad;
@@ -159,7 +163,9 @@ TEST_F(CredentialChain, FetchesAnewBeforeTheEnd) {
   source->get({});
   EXPECT_EQ(http_->sent.size(), 1U);
   clock_.advance(std::chrono::minutes(1));
-  http_->answer(200, R"({"AccessKeyId":"ASIA2","SecretAccessKey":"s","Token":"t","Expiration":"2015-08-30T14:36:00Z"})");
+  http_->answer(
+      200,
+      R"({"AccessKeyId":"ASIA2","SecretAccessKey":"s","Token":"t","Expiration":"2015-08-30T14:36:00Z"})");
   EXPECT_EQ(source->get({}).access_key_id, "ASIA2");
 }
 
@@ -195,23 +201,30 @@ TEST_F(CredentialChain, AssumesARole) {
                                   .endpoint = parse_service_url("https://sts.example"),
                                   .region = "eu-west-1"},
                                  chain(), http_, clock_);
-  http_->answer(200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA9</AccessKeyId><SecretAccessKey>s"
-                     "</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2015-08-30T13:36:00Z</Expiration></Credentials>"
-                     "</AssumeRoleResult></AssumeRoleResponse>");
+  http_->answer(
+      200,
+      "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA9</AccessKeyId><SecretAccessKey>s"
+      "</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2015-08-30T13:36:00Z</Expiration></"
+      "Credentials>"
+      "</AssumeRoleResult></AssumeRoleResponse>");
   Credentials found = source->get({});
   EXPECT_EQ(found.access_key_id, "ASIA9");
   EXPECT_EQ(found.expires, kNow + 3600000000);
-  EXPECT_EQ(http_->sent[0].body,
-            "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&RoleSessionName=ferry&Version=2011-06-15");
-  EXPECT_NE(http_->sent[0].header("authorization").find("Credential=AKIA1/20150830/eu-west-1/sts/"), std::string::npos);
+  EXPECT_EQ(
+      http_->sent[0].body,
+      "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&RoleSessionName=ferry&Version=2011-06-15");
+  EXPECT_NE(http_->sent[0].header("authorization").find("Credential=AKIA1/20150830/eu-west-1/sts/"),
+            std::string::npos);
 }
 
 TEST_F(CredentialChain, SaysWhyARoleIsNotGiven) {
   variables_.insert({{"AWS_ACCESS_KEY_ID", "AKIA1"}, {"AWS_SECRET_ACCESS_KEY", "geheim"}});
-  auto source = make_role_source({.role_arn = "arn:x", .session_name = "f", .endpoint = parse_service_url("https://sts"),
-                                  .region = "r"},
-                                 chain(), http_, clock_);
-  http_->answer(403, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>");
+  auto source = make_role_source(
+      {.role_arn = "arn:x", .session_name = "f", .endpoint = parse_service_url("https://sts"), .region = "r"},
+      chain(), http_, clock_);
+  http_->answer(
+      403,
+      "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>");
   try {
     source->get({});
     ADD_FAILURE();

@@ -90,7 +90,8 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
   std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return size * count;
   std::string name(line.substr(0, colon));
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   std::string_view value = line.substr(colon + 1);
   std::size_t first = value.find_first_not_of(" \t\r\n");
   std::size_t last = value.find_last_not_of(" \t\r\n");
@@ -114,8 +115,8 @@ int watch(void* user, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
 }
 
 bool is_tls_failure(CURLcode code) {
-  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR ||
-         code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CERTPROBLEM;
+  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+         code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CERTPROBLEM;
 }
 
 class CurlHttp final : public Http {
@@ -127,7 +128,8 @@ class CurlHttp final : public Http {
 
   HttpResponse send(const HttpRequest& request, std::stop_token stop) override {
     Handle handle = take_handle();
-    Transfer transfer{.body_left = request.body, .body = request.body, .response = {}, .stop = std::move(stop)};
+    Transfer transfer{
+        .body_left = request.body, .body = request.body, .response = {}, .stop = std::move(stop)};
     std::string query = canonical_query(request);
     std::string url = request.address.url() + encoded_path(request) + (query.empty() ? "" : "?" + query);
     HeaderList headers;
@@ -139,7 +141,8 @@ class CurlHttp final : public Http {
     append(headers, "Accept:");
     bool has_body = request.method == "PUT" || request.method == "POST";
     // libcurl's own for a POST.
-    bool typed = std::ranges::any_of(request.headers, [](const auto& header) { return header.first == "content-type"; });
+    bool typed = std::ranges::any_of(request.headers,
+                                     [](const auto& header) { return header.first == "content-type"; });
     if (!typed) append(headers, "Content-Type:");
 
     CURL* curl = handle.get();
@@ -194,20 +197,24 @@ class CurlHttp final : public Http {
   }
 
  private:
-  static Error failure(const HttpRequest& request, const Transfer& transfer, CURLcode code, const char* reason) {
+  static Error failure(const HttpRequest& request, const Transfer& transfer, CURLcode code,
+                       const char* reason) {
     std::string peer = request.address.url();
     std::string what = *reason != '\0' ? reason : ::curl_easy_strerror(code);
     std::string vendor_code = fmt::format("libcurl {}", static_cast<int>(code));
     if (transfer.too_large) {
-      return Error(ErrorKind::kTargetUnwritable,
-                   {.message = fmt::format("{} sent more than {} bytes in one answer", peer, kResponseBytesMax),
-                    .remedy = "See whether it is an S3 service."});
+      return Error(
+          ErrorKind::kTargetUnwritable,
+          {.message = fmt::format("{} sent more than {} bytes in one answer", peer, kResponseBytesMax),
+           .remedy = "See whether it is an S3 service."});
     }
     if (is_tls_failure(code)) {
-      return Error(ErrorKind::kTargetTls,
-                   {.message = fmt::format("no trusted connection to {}: {}", peer, what),
-                    .remedy = "Name the certificate authorities in CertificatePem or AWS_CA_BUNDLE, or correct the URL.",
-                    .vendor_code = vendor_code});
+      return Error(
+          ErrorKind::kTargetTls,
+          {.message = fmt::format("no trusted connection to {}: {}", peer, what),
+           .remedy =
+               "Name the certificate authorities in CertificatePem or AWS_CA_BUNDLE, or correct the URL.",
+           .vendor_code = vendor_code});
     }
     if (transfer.stalled) what = "nothing moved for too long";
     return Error(ErrorKind::kTargetUnreachable, {.message = fmt::format("{} does not answer: {}", peer, what),

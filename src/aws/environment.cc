@@ -38,7 +38,8 @@ Profile Environment::profile() const {
   std::optional<std::string> named = variable("AWS_PROFILE");
   std::string name = named.value_or(std::string(kDefaultProfile));
   std::string home = variable("HOME").value_or("") + "/.aws/";
-  auto read = [&](const char* path_variable, const char* path, ProfileFileKind kind) -> std::optional<Profile> {
+  auto read = [&](const char* path_variable, const char* path,
+                  ProfileFileKind kind) -> std::optional<Profile> {
     std::optional<std::string> text = file(variable(path_variable).value_or(home + path));
     if (!text) return std::nullopt;
     auto profiles = parse_profiles(*text, kind);
@@ -47,7 +48,8 @@ Profile Environment::profile() const {
     return std::move(found->second);
   };
   std::optional<Profile> config = read("AWS_CONFIG_FILE", "config", ProfileFileKind::kConfig);
-  std::optional<Profile> credentials = read("AWS_SHARED_CREDENTIALS_FILE", "credentials", ProfileFileKind::kCredentials);
+  std::optional<Profile> credentials =
+      read("AWS_SHARED_CREDENTIALS_FILE", "credentials", ProfileFileKind::kCredentials);
   if (named && !config && !credentials) {
     throw Error(ErrorKind::kTargetAuthentication,
                 {.message = fmt::format("there is no profile '{}', which AWS_PROFILE names", name),

@@ -14,8 +14,8 @@ constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kHttpsPort = 443;
 
 bool is_unreserved(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
-         c == '~';
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
 }
 
 int hex_value(char c) {
@@ -26,9 +26,10 @@ int hex_value(char c) {
 }
 
 base::Error bad_url(std::string_view what) {
-  return base::Error(base::ErrorKind::kDocumentInvalid,
-                     {.message = fmt::format("the service's URL {}", what),
-                      .remedy = "Write it as http://host:port or https://host:port, with a path where it has one."});
+  return base::Error(
+      base::ErrorKind::kDocumentInvalid,
+      {.message = fmt::format("the service's URL {}", what),
+       .remedy = "Write it as http://host:port or https://host:port, with a path where it has one."});
 }
 
 }  // namespace

@@ -74,10 +74,10 @@ class Http {
  public:
   virtual ~Http() = default;
 
-  // Any answer is returned, whatever its status; redirects are not followed. Throws Error(kTargetUnreachable) when
-  // there was no whole answer, also when the request may have had its effect, and Error(kTargetTls) when the peer's
-  // certificate is refused. A transfer in which nothing moves for a minute is given up; after a stop request, for five
-  // seconds.
+  // Any answer is returned, whatever its status; redirects are not followed. Throws Error(kTargetUnreachable)
+  // when there was no whole answer, also when the request may have had its effect, and Error(kTargetTls) when
+  // the peer's certificate is refused. A transfer in which nothing moves for a minute is given up; after a
+  // stop request, for five seconds.
   virtual HttpResponse send(const HttpRequest& request, std::stop_token stop) = 0;
 };
 

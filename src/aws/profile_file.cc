@@ -44,7 +44,8 @@ std::map<std::string, Profile, std::less<>> parse_profiles(std::string_view text
     bool nested = kBlanks.find(line.front()) != std::string_view::npos;
     if (profile == nullptr || nested || equals == std::string_view::npos) continue;
     std::string name(trimmed(line.substr(0, equals)));
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::ranges::transform(name, name.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     std::string_view value = line.substr(equals + 1);
     // A comment behind a value begins with a blank.
     for (std::string_view mark : {" #", " ;", "\t#", "\t;"}) value = value.substr(0, value.find(mark));

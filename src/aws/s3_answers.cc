@@ -90,8 +90,9 @@ class Walk {
 
 void walk_over(std::string_view xml, Walk::Element element) {
   if (Walk(std::move(element)).over(xml)) return;
-  throw Error(ErrorKind::kTargetUnwritable, Error::Parts{.message = "the service's answer is not what S3 answers",
-                                             .remedy = "See whether the URL is that of an S3 service."});
+  throw Error(ErrorKind::kTargetUnwritable,
+              Error::Parts{.message = "the service's answer is not what S3 answers",
+                           .remedy = "See whether the URL is that of an S3 service."});
 }
 
 std::int64_t number_in(std::string_view text) {

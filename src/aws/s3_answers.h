@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-// What S3 answers in XML (Amazon S3 API Reference). Any bytes may come: an answer that is no well-formed XML, declares a
-// document type, or is nested deeper than S3's are throws Error(kTargetUnwritable). Elements nobody asked for are
-// passed over, in any namespace.
+// What S3 answers in XML (Amazon S3 API Reference). Any bytes may come: an answer that is no well-formed XML,
+// declares a document type, or is nested deeper than S3's are throws Error(kTargetUnwritable). Elements
+// nobody asked for are passed over, in any namespace.
 namespace ferry::aws {
 
 struct ListedObject {
@@ -39,11 +39,12 @@ struct UploadListing {
 };
 UploadListing parse_upload_listing(std::string_view xml);
 
-// The text of the element at this path, such as "InitiateMultipartUploadResult/UploadId"; "" where there is none.
+// The text of the element at this path, such as "InitiateMultipartUploadResult/UploadId"; "" where there is
+// none.
 std::string parse_element(std::string_view xml, std::string_view path);
 
-// Error: what an answer with a bad status, and that of CompleteMultipartUpload with a good one, may be. Empty members
-// for what is no error document; never throws.
+// Error: what an answer with a bad status, and that of CompleteMultipartUpload with a good one, may be. Empty
+// members for what is no error document; never throws.
 struct ServiceError {
   std::string code;
   std::string message;

@@ -26,8 +26,11 @@ TEST(ObjectListing, ReadsKeysSizesAndTheNextPage) {
 }
 
 TEST(ObjectListing, TakesKeysAsTheyAreWhereTheServiceDoesNotEncode) {
-  EXPECT_EQ(parse_object_listing("<ListBucketResult><Contents><Key>a+b%41</Key></Contents></ListBucketResult>").objects[0].key,
-            "a+b%41");
+  EXPECT_EQ(
+      parse_object_listing("<ListBucketResult><Contents><Key>a+b%41</Key></Contents></ListBucketResult>")
+          .objects[0]
+          .key,
+      "a+b%41");
 }
 
 TEST(UploadListing, ReadsUploadsAndTheNextPage) {
@@ -44,15 +47,19 @@ TEST(UploadListing, ReadsUploadsAndTheNextPage) {
 }
 
 TEST(ServiceError, IsReadInBothForms) {
-  ServiceError error = parse_error("<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></Error>");
+  ServiceError error = parse_error(
+      "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></"
+      "Error>");
   EXPECT_EQ(error.code, "AuthorizationHeaderMalformed");
   EXPECT_EQ(error.message, "m");
   EXPECT_EQ(error.region, "eu-west-1");
-  EXPECT_EQ(parse_error("<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>").code, "AccessDenied");
+  EXPECT_EQ(parse_error("<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>").code,
+            "AccessDenied");
 }
 
 TEST(ServiceError, IsEmptyForAnythingElse) {
-  for (const char* other : {"", "502 Bad Gateway", "<html><body>no</html>", "<Error><Code>x", "{\"Code\":1}"}) {
+  for (const char* other :
+       {"", "502 Bad Gateway", "<html><body>no</html>", "<Error><Code>x", "{\"Code\":1}"}) {
     EXPECT_EQ(parse_error(other).code, "") << other;
   }
 }
@@ -61,7 +68,8 @@ TEST(Answers, RefusesWhatS3DoesNotSend) {
   std::string deep;
   for (int i = 0; i < 100000; ++i) deep += "<a>";
   const std::string bomb =
-      "<!DOCTYPE l [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;\">]><ListBucketResult><Contents><Key>&b;</Key></Contents>"
+      "<!DOCTYPE l [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b "
+      "\"&a;&a;&a;\">]><ListBucketResult><Contents><Key>&b;</Key></Contents>"
       "</ListBucketResult>";
   for (const std::string& bad : {std::string("no xml"), std::string("<ListBucketResult>"), deep, bomb,
                                  std::string("<a/>") + std::string("<b/>")}) {

@@ -25,8 +25,8 @@ struct CodeKind {
   ErrorKind kind;
 };
 
-// What S3's error codes mean to a task (Amazon S3 API Reference, "Error responses", and what services like it add). A code
-// that is not here is told by its status.
+// What S3's error codes mean to a task (Amazon S3 API Reference, "Error responses", and what services like it
+// add). A code that is not here is told by its status.
 constexpr std::array kCodeKinds = {
     CodeKind{"InvalidAccessKeyId", ErrorKind::kTargetAuthentication},
     CodeKind{"SignatureDoesNotMatch", ErrorKind::kTargetAuthentication},
@@ -61,16 +61,21 @@ ErrorKind kind_of(int status, std::string_view code) {
   auto found = std::ranges::find(kCodeKinds, code, &CodeKind::code);
   if (found != kCodeKinds.end()) return found->kind;
   if (status == 507) return ErrorKind::kTargetFull;
-  if (status == 429 || (status >= 500 && status <= 504 && status != 501)) return ErrorKind::kTargetUnreachable;
+  if (status == 429 || (status >= 500 && status <= 504 && status != 501))
+    return ErrorKind::kTargetUnreachable;
   if (status == 401) return ErrorKind::kTargetAuthentication;
   if (status == 403) return ErrorKind::kTargetPrivilege;
   if (status >= 300 && status < 400) return ErrorKind::kTargetConfiguration;
   return ErrorKind::kTargetUnwritable;
 }
 
-bool begins_with_bucket(const std::string& host, const std::string& bucket) { return host.starts_with(bucket + '.'); }
+bool begins_with_bucket(const std::string& host, const std::string& bucket) {
+  return host.starts_with(bucket + '.');
+}
 
-bool is_aws(std::string_view host) { return host.ends_with(kAwsDomain) || host.ends_with(".amazonaws.com.cn"); }
+bool is_aws(std::string_view host) {
+  return host.ends_with(kAwsDomain) || host.ends_with(".amazonaws.com.cn");
+}
 
 std::string xml_escaped(std::string_view text) {
   std::string escaped;
@@ -106,7 +111,8 @@ Bucket locate_bucket(const std::string& url, const std::string& bucket, const st
                      std::optional<BucketStyle> style) {
   // A Chinese region has a domain of its own.
   std::string_view suffix = region.starts_with("cn-") ? ".cn" : "";
-  ServiceUrl place = parse_service_url(url.empty() ? fmt::format("https://s3.{}{}{}", region, kAwsDomain, suffix) : url);
+  ServiceUrl place =
+      parse_service_url(url.empty() ? fmt::format("https://s3.{}{}{}", region, kAwsDomain, suffix) : url);
   Bucket located{.name = bucket, .address = place.address, .base_path = place.path, .region = region};
   if (!style) {
     if (begins_with_bucket(place.address.host, bucket)) return located;
@@ -140,7 +146,7 @@ const S3Client::Action S3Client::kListUploads{"ListMultipartUploads", "s3:ListBu
 // What came of a call.
 struct S3Client::Outcome {
   HttpResponse response;
-  ServiceError error;      // Of an answer that is no success.
+  ServiceError error;  // Of an answer that is no success.
   bool succeeded = false;
   // An earlier attempt of the same call may have had its effect.
   bool repeated = false;
@@ -169,7 +175,8 @@ bool S3Client::correct_clock(const HttpResponse& response, const ServiceError& e
   std::optional<base::UnixMicros> time = parse_http_date(response.header("date"));
   if (!time) return false;
   clock_offset_ = *time - parts_.clock.now();
-  base::log_warning(base::kTaskManager, "this machine's clock and that of {} differ by {} s; requests are signed with the latter",
+  base::log_warning(base::kTaskManager,
+                    "this machine's clock and that of {} differ by {} s; requests are signed with the latter",
                     parts_.bucket.address.url(), std::abs(clock_offset_.load()) / 1'000'000);
   return true;
 }
@@ -191,7 +198,8 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
       had_answer_ = true;
       // CompleteMultipartUpload may fail behind a good status.
       bool good_status = outcome.response.status >= 200 && outcome.response.status < 300;
-      outcome.error = good_status && &action != &kCompleteUpload ? ServiceError() : parse_error(outcome.response.body);
+      outcome.error =
+          good_status && &action != &kCompleteUpload ? ServiceError() : parse_error(outcome.response.body);
       outcome.succeeded = good_status && outcome.error.code.empty();
       if (outcome.succeeded) return outcome;
       if (!clock_corrected && correct_clock(outcome.response, outcome.error)) {
@@ -212,17 +220,20 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
     }
     outcome.repeated = true;
     ++failed;
-    int attempts_max = had_answer_ ? parts_.schedule.attempts_max : parts_.schedule.first_contact_attempts_max;
+    int attempts_max =
+        had_answer_ ? parts_.schedule.attempts_max : parts_.schedule.first_contact_attempts_max;
     if (failed >= std::min(attempts_max, action.attempts_max)) throw *failure;
     std::chrono::milliseconds wait = parts_.schedule.wait(failed, random());
-    base::log_info(base::kTaskManager, "{} (attempt {}, the next in {} ms)", failure->what(), failed, wait.count());
+    base::log_info(base::kTaskManager, "{} (attempt {}, the next in {} ms)", failure->what(), failed,
+                   wait.count());
     if (!parts_.clock.wait(wait, parts_.stop)) throw *failure;
   }
 }
 
-// With the headers that a new object gets. A service without encryption refuses the header as something it does not know;
-// unless the user named it, the object is written all the same.
-S3Client::Outcome S3Client::call_with_attributes(const Action& action, HttpRequest request, const std::string& key) {
+// With the headers that a new object gets. A service without encryption refuses the header as something it
+// does not know; unless the user named it, the object is written all the same.
+S3Client::Outcome S3Client::call_with_attributes(const Action& action, HttpRequest request,
+                                                 const std::string& key) {
   const ObjectAttributes& attributes = parts_.attributes;
   if (!attributes.canned_acl.empty()) request.headers.emplace_back("x-amz-acl", attributes.canned_acl);
   HttpRequest plain = request;
@@ -233,15 +244,17 @@ S3Client::Outcome S3Client::call_with_attributes(const Action& action, HttpReque
     request.headers.emplace_back("x-amz-server-side-encryption-aws-kms-key-id", attributes.kms_key_id);
   }
   Outcome outcome = call(action, request, key);
-  bool header_refused = !outcome.succeeded && (outcome.response.status == 400 || outcome.response.status == 501);
+  bool header_refused =
+      !outcome.succeeded && (outcome.response.status == 400 || outcome.response.status == 501);
   bool other_reason = kind_of(outcome.response.status, outcome.error.code) != ErrorKind::kTargetUnwritable;
   if (!attributes.encryption_may_be_left_out || !header_refused || other_reason) return outcome;
   Outcome again = call(action, plain, key);
   if (again.succeeded && !without_encryption_.exchange(true)) {
-    base::log_warning(base::kTaskManager,
-                      "{} refuses to encrypt objects ({}: {}); they are written without x-amz-server-side-encryption, "
-                      "because EncryptionMode is not named",
-                      parts_.bucket.describe(), outcome.error.code, outcome.error.message);
+    base::log_warning(
+        base::kTaskManager,
+        "{} refuses to encrypt objects ({}: {}); they are written without x-amz-server-side-encryption, "
+        "because EncryptionMode is not named",
+        parts_.bucket.describe(), outcome.error.code, outcome.error.message);
   }
   return again;
 }
@@ -262,9 +275,10 @@ Error S3Client::refused(const Action& action, const std::string& key, const Http
     case ErrorKind::kTargetPrivilege:
       remedy = fmt::format("Allow {} on the bucket to the credentials that Ferry uses.", action.right);
       if (!parts_.attributes.canned_acl.empty() && action.right == kPutObject.right) {
-        remedy = fmt::format("Allow {} and s3:PutObjectAcl (for CannedAclForObjects) on the bucket to the credentials that "
-                             "Ferry uses.",
-                             action.right);
+        remedy = fmt::format(
+            "Allow {} and s3:PutObjectAcl (for CannedAclForObjects) on the bucket to the credentials that "
+            "Ferry uses.",
+            action.right);
       }
       break;
     case ErrorKind::kTargetConfiguration:
@@ -272,8 +286,9 @@ Error S3Client::refused(const Action& action, const std::string& key, const Http
       if (error.code == "NoSuchBucket") remedy = "Make the bucket, or correct BucketName or EndpointUrl.";
       if (error.code == "RequestTimeTooSkewed") remedy = "Set this machine's clock.";
       if (!region.empty() && region != parts_.bucket.region) {
-        remedy = fmt::format("The bucket is in the region {}, not in {}: set AWS_REGION, or correct EndpointUrl.", region,
-                             parts_.bucket.region);
+        remedy =
+            fmt::format("The bucket is in the region {}, not in {}: set AWS_REGION, or correct EndpointUrl.",
+                        region, parts_.bucket.region);
       }
       break;
     case ErrorKind::kTargetFull:
@@ -282,10 +297,11 @@ Error S3Client::refused(const Action& action, const std::string& key, const Http
     case ErrorKind::kTargetUnreachable:
       remedy = "See how the service is; the same command goes on where it was.";
       break;
-    default:
-      remedy = "See what the service says of it.";
+    default: remedy = "See what the service says of it.";
   }
-  return Error(kind, Error::Parts{.message = std::move(message), .remedy = std::move(remedy), .vendor_code = std::move(code)});
+  return Error(
+      kind, Error::Parts{
+                .message = std::move(message), .remedy = std::move(remedy), .vendor_code = std::move(code)});
 }
 
 // Somebody removed the upload, or the service forgot it.
@@ -295,10 +311,11 @@ bool S3Client::is_gone(const Outcome& outcome) {
 
 // Recoverable: the object can be written anew.
 Error S3Client::lost_upload(const std::string& key) const {
-  return Error(ErrorKind::kTargetUnreachable,
-               Error::Parts{.message = fmt::format("{} has lost the upload of {}", parts_.bucket.describe(), key),
-                            .remedy = "The same command goes on where it was.",
-                            .vendor_code = "NoSuchUpload"});
+  return Error(
+      ErrorKind::kTargetUnreachable,
+      Error::Parts{.message = fmt::format("{} has lost the upload of {}", parts_.bucket.describe(), key),
+                   .remedy = "The same command goes on where it was.",
+                   .vendor_code = "NoSuchUpload"});
 }
 
 void S3Client::put_object(const std::string& key, std::string_view bytes) {
@@ -334,7 +351,8 @@ void S3Client::complete_multipart_upload(const std::string& key, const std::stri
                                          const std::vector<UploadedPart>& parts, std::int64_t bytes) {
   std::string body = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
   for (const UploadedPart& part : parts) {
-    body += fmt::format("<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>", part.number, xml_escaped(part.etag));
+    body += fmt::format("<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>", part.number,
+                        xml_escaped(part.etag));
   }
   body += "</CompleteMultipartUpload>";
   HttpRequest post = request("POST", key, {{"uploadId", upload_id}});
@@ -382,7 +400,10 @@ std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std:
   std::string token;
   while (objects.size() < limit) {
     std::size_t wanted = std::min<std::size_t>(limit - objects.size(), kKeysPerListing);
-    NameValues query = {{"list-type", "2"}, {"prefix", prefix}, {"encoding-type", "url"}, {"max-keys", std::to_string(wanted)}};
+    NameValues query = {{"list-type", "2"},
+                        {"prefix", prefix},
+                        {"encoding-type", "url"},
+                        {"max-keys", std::to_string(wanted)}};
     if (!token.empty()) query.emplace_back("continuation-token", token);
     Outcome outcome = call(kListObjects, request("GET", "", std::move(query)), "");
     if (!outcome.succeeded) throw refused(kListObjects, "", outcome.response, outcome.error);

@@ -29,17 +29,18 @@ enum class BucketStyle : std::uint8_t {
 // A bucket as requests name it.
 struct Bucket {
   std::string name;
-  HostAddress address;    // With the bucket's name in front for BucketStyle::kVirtualHost.
-  std::string base_path;  // What stands before every key: the URL's own path, and "/bucket" for BucketStyle::kPath.
+  HostAddress address;  // With the bucket's name in front for BucketStyle::kVirtualHost.
+  std::string
+      base_path;  // What stands before every key: the URL's own path, and "/bucket" for BucketStyle::kPath.
   std::string region;
 
   // "s3://bucket at https://host", for messages.
   std::string describe() const;
 };
 
-// The bucket at `url`, or of AWS itself where that is empty. Without `style`: a URL whose host begins with the bucket's
-// name is taken as it is, AWS's own hosts get kVirtualHost (but for names with a dot over TLS, which no certificate
-// covers), all others kPath.
+// The bucket at `url`, or of AWS itself where that is empty. Without `style`: a URL whose host begins with
+// the bucket's name is taken as it is, AWS's own hosts get kVirtualHost (but for names with a dot over TLS,
+// which no certificate covers), all others kPath.
 Bucket locate_bucket(const std::string& url, const std::string& bucket, const std::string& region,
                      std::optional<BucketStyle> style);
 
@@ -59,14 +60,14 @@ struct UploadedPart {
 };
 inline constexpr int kPartsMax = 10000;
 
-// What the client does on a bucket, and all it does: the policy of its user needs s3:PutObject, s3:DeleteObject,
-// s3:ListBucket, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL, and makes use of s3:AbortMultipartUpload
-// and s3:ListBucketMultipartUploads. No object is ever read.
+// What the client does on a bucket, and all it does: the policy of its user needs s3:PutObject,
+// s3:DeleteObject, s3:ListBucket, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL, and makes use
+// of s3:AbortMultipartUpload and s3:ListBucketMultipartUploads. No object is ever read.
 //
-// Every call is tried again while the reason may pass: statuses 500 to 504 and 429, SlowDown and its like, broken
-// connections and answers that do not come. A stop request ends the waits, not a request under way. Throws
-// Error(kTargetAuthentication, kTargetPrivilege, kTargetConfiguration, kTargetTls, kTargetFull, kTargetUnwritable), and
-// kTargetUnreachable when the schedule has ended. Thread-safe.
+// Every call is tried again while the reason may pass: statuses 500 to 504 and 429, SlowDown and its like,
+// broken connections and answers that do not come. A stop request ends the waits, not a request under way.
+// Throws Error(kTargetAuthentication, kTargetPrivilege, kTargetConfiguration, kTargetTls, kTargetFull,
+// kTargetUnwritable), and kTargetUnreachable when the schedule has ended. Thread-safe.
 class S3Client {
  public:
   // What the client uses; shared, because the credentials may use the same.
@@ -86,18 +87,19 @@ class S3Client {
 
   void put_object(const std::string& key, std::string_view bytes);
 
-  // A multipart upload. Every part but the last has at least 5 MiB. `is_only` says that no earlier attempt of the call
-  // can have made an upload that nobody knows of.
+  // A multipart upload. Every part but the last has at least 5 MiB. `is_only` says that no earlier attempt of
+  // the call can have made an upload that nobody knows of.
   struct StartedUpload {
     std::string id;
     bool is_only = true;
   };
   StartedUpload create_multipart_upload(const std::string& key);
-  UploadedPart upload_part(const std::string& key, const std::string& upload_id, int number, std::string_view bytes);
-  // The parts by number. When the answer of an attempt was lost and a later one finds no upload, the listing tells: the
-  // object counts as written if it is there with `bytes`.
-  void complete_multipart_upload(const std::string& key, const std::string& upload_id, const std::vector<UploadedPart>& parts,
-                                 std::int64_t bytes);
+  UploadedPart upload_part(const std::string& key, const std::string& upload_id, int number,
+                           std::string_view bytes);
+  // The parts by number. When the answer of an attempt was lost and a later one finds no upload, the listing
+  // tells: the object counts as written if it is there with `bytes`.
+  void complete_multipart_upload(const std::string& key, const std::string& upload_id,
+                                 const std::vector<UploadedPart>& parts, std::int64_t bytes);
   // One that is not there is no error.
   void abort_multipart_upload(const std::string& key, const std::string& upload_id);
 
@@ -113,8 +115,8 @@ class S3Client {
  private:
   struct Action;
   struct Outcome;
-  static const Action kPutObject, kCreateUpload, kUploadPart, kCompleteUpload, kAbortUpload, kDeleteObject, kPutTagging,
-      kListObjects, kListUploads;
+  static const Action kPutObject, kCreateUpload, kUploadPart, kCompleteUpload, kAbortUpload, kDeleteObject,
+      kPutTagging, kListObjects, kListUploads;
 
   HttpRequest request(std::string_view method, const std::string& key, NameValues query = {}) const;
   Outcome call(const Action& action, const HttpRequest& request, const std::string& key);

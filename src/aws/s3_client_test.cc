@@ -16,7 +16,8 @@ constexpr base::UnixMicros kNow = 1440938160000000;  // 2015-08-30T12:36:00Z
 class KnownKeys final : public CredentialSource {
  public:
   Credentials get(std::stop_token) override {
-    return {.access_key_id = "AKIA" + std::to_string(generation), .secret_access_key = base::Secret("geheim")};
+    return {.access_key_id = "AKIA" + std::to_string(generation),
+            .secret_access_key = base::Secret("geheim")};
   }
   void expired() override { ++generation; }
 
@@ -27,13 +28,14 @@ class S3ClientTest : public testing::Test {
  protected:
   S3Client& client() {
     if (!client_) {
-      client_ = std::make_unique<S3Client>(S3Client::Parts{.bucket = locate_bucket("http://h:9000", "lake", "us-east-1", {}),
-                                                           .attributes = attributes_,
-                                                           .expected_bucket_owner = owner_,
-                                                           .http = http_,
-                                                           .credentials = keys_,
-                                                           .clock = clock_,
-                                                           .stop = stop_.get_token()});
+      client_ = std::make_unique<S3Client>(
+          S3Client::Parts{.bucket = locate_bucket("http://h:9000", "lake", "us-east-1", {}),
+                          .attributes = attributes_,
+                          .expected_bucket_owner = owner_,
+                          .http = http_,
+                          .credentials = keys_,
+                          .clock = clock_,
+                          .stop = stop_.get_token()});
     }
     return *client_;
   }
@@ -77,8 +79,10 @@ TEST(LocateBucket, ChoosesTheStyle) {
   EXPECT_EQ(place("https://minio.example/s3/", "lake"), "https://minio.example/s3/lake");
   EXPECT_EQ(place("https://lake.minio.example", "lake"), "https://lake.minio.example");
   EXPECT_EQ(place("https://minio.example", "lake", BucketStyle::kVirtualHost), "https://lake.minio.example");
-  EXPECT_EQ(place("https://lake.minio.example", "lake", BucketStyle::kVirtualHost), "https://lake.minio.example");
-  EXPECT_EQ(place("https://s3.us-east-2.amazonaws.com", "lake", BucketStyle::kPath), "https://s3.us-east-2.amazonaws.com/lake");
+  EXPECT_EQ(place("https://lake.minio.example", "lake", BucketStyle::kVirtualHost),
+            "https://lake.minio.example");
+  EXPECT_EQ(place("https://s3.us-east-2.amazonaws.com", "lake", BucketStyle::kPath),
+            "https://s3.us-east-2.amazonaws.com/lake");
   EXPECT_EQ(locate_bucket("", "lake", "cn-north-1", {}).address.host, "lake.s3.cn-north-1.amazonaws.com.cn");
 }
 
@@ -86,7 +90,8 @@ TEST_F(S3ClientTest, SendsEveryAttributeWithNewObjectsOnly) {
   attributes_ = {.encryption = "aws:kms", .kms_key_id = "arn:key", .canned_acl = "bucket-owner-full-control"};
   owner_ = "111122223333";
   http_->answer(200);
-  http_->answer(200, "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>");
+  http_->answer(200,
+                "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>");
   http_->answer(200, "", {{"etag", "\"e1\""}});
   http_->answer(200, "<CompleteMultipartUploadResult/>");
   client().put_object("a b/ä", "bytes");
@@ -104,7 +109,8 @@ TEST_F(S3ClientTest, SendsEveryAttributeWithNewObjectsOnly) {
   EXPECT_EQ(http_->sent[0].body, "bytes");
   EXPECT_EQ(http_->sent[0].header("x-amz-content-sha256"), sha256_hex("bytes"));
   EXPECT_EQ(http_->sent[2].query(), "partNumber=1&uploadId=u1");
-  EXPECT_NE(http_->sent[3].body.find("<PartNumber>1</PartNumber><ETag>&quot;e1&quot;</ETag>"), std::string::npos);
+  EXPECT_NE(http_->sent[3].body.find("<PartNumber>1</PartNumber><ETag>&quot;e1&quot;</ETag>"),
+            std::string::npos);
 }
 
 TEST_F(S3ClientTest, TriesAgainWhatMayPass) {
@@ -203,7 +209,8 @@ TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
   http_->answer(200, "<CompleteMultipartUploadResult/>");
   client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
   http_->answer_error(200, "InvalidPart");
-  EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(), ErrorKind::kTargetUnwritable);
+  EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(),
+            ErrorKind::kTargetUnwritable);
 }
 
 TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
@@ -214,16 +221,19 @@ TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
     client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
   };
   complete_again("<Contents><Key>k</Key><Size>4</Size></Contents>");
-  for (const char* other : {"", "<Contents><Key>k</Key><Size>5</Size></Contents>", "<Contents><Key>k2</Key><Size>4</Size></Contents>"}) {
+  for (const char* other : {"", "<Contents><Key>k</Key><Size>5</Size></Contents>",
+                            "<Contents><Key>k2</Key><Size>4</Size></Contents>"}) {
     EXPECT_EQ(error_of([&] { complete_again(other); }).kind(), ErrorKind::kTargetUnreachable) << other;
   }
   // Without a lost answer it was never written.
   http_->answer_error(404, "NoSuchUpload");
-  EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(), ErrorKind::kTargetUnreachable);
+  EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(),
+            ErrorKind::kTargetUnreachable);
 }
 
 TEST_F(S3ClientTest, KnowsWhenAnotherUploadMayHaveBegun) {
-  const std::string made = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+  const std::string made =
+      "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
   http_->answer(200, made);
   EXPECT_TRUE(client().create_multipart_upload("k").is_only);
   http_->break_connection();
@@ -243,24 +253,33 @@ TEST_F(S3ClientTest, WhatIsGoneIsNoErrorToRemove) {
 }
 
 TEST_F(S3ClientTest, ListsEveryPage) {
-  http_->answer(200, "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t&amp;1</NextContinuationToken>"
-                     "<Contents><Key>p/1</Key></Contents></ListBucketResult>");
+  http_->answer(200,
+                "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t&amp;1</"
+                "NextContinuationToken>"
+                "<Contents><Key>p/1</Key></Contents></ListBucketResult>");
   http_->answer(200, "<ListBucketResult><Contents><Key>p/2</Key></Contents></ListBucketResult>");
   EXPECT_EQ(client().list_objects("p/").size(), 2U);
-  EXPECT_EQ(http_->sent[1].query(), "continuation-token=t%261&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F");
+  EXPECT_EQ(http_->sent[1].query(),
+            "continuation-token=t%261&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F");
   EXPECT_EQ(http_->sent[1].request.path, "/lake/");
 
-  http_->answer(200, "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>p/1</NextKeyMarker>"
-                     "<NextUploadIdMarker>u1</NextUploadIdMarker><Upload><Key>p/1</Key><UploadId>u1</UploadId></Upload>"
-                     "</ListMultipartUploadsResult>");
-  http_->answer(200, "<ListMultipartUploadsResult><Upload><Key>p/2</Key><UploadId>u2</UploadId></Upload></ListMultipartUploadsResult>");
+  http_->answer(
+      200,
+      "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>p/1</NextKeyMarker>"
+      "<NextUploadIdMarker>u1</NextUploadIdMarker><Upload><Key>p/1</Key><UploadId>u1</UploadId></Upload>"
+      "</ListMultipartUploadsResult>");
+  http_->answer(200,
+                "<ListMultipartUploadsResult><Upload><Key>p/2</Key><UploadId>u2</UploadId></Upload></"
+                "ListMultipartUploadsResult>");
   EXPECT_EQ(client().list_multipart_uploads("p/").size(), 2U);
-  EXPECT_EQ(http_->sent[3].query(), "encoding-type=url&key-marker=p%2F1&prefix=p%2F&upload-id-marker=u1&uploads=");
+  EXPECT_EQ(http_->sent[3].query(),
+            "encoding-type=url&key-marker=p%2F1&prefix=p%2F&upload-id-marker=u1&uploads=");
 }
 
 TEST_F(S3ClientTest, EndsAListingThatDoesNotMoveOn) {
-  const std::string page = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-                           "</ListBucketResult>";
+  const std::string page =
+      "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+      "</ListBucketResult>";
   http_->answer(200, page);
   http_->answer(200, page);
   EXPECT_TRUE(client().list_objects("p/").empty());
@@ -270,7 +289,8 @@ TEST_F(S3ClientTest, TagsAnObject) {
   http_->answer(200);
   client().put_object_tagging("k", {{"a", "<1>"}, {"b", ""}});
   EXPECT_EQ(http_->sent[0].query(), "tagging=");
-  EXPECT_NE(http_->sent[0].body.find("<Tag><Key>a</Key><Value>&lt;1&gt;</Value></Tag><Tag><Key>b</Key><Value></Value></Tag>"),
+  EXPECT_NE(http_->sent[0].body.find(
+                "<Tag><Key>a</Key><Value>&lt;1&gt;</Value></Tag><Tag><Key>b</Key><Value></Value></Tag>"),
             std::string::npos);
   EXPECT_EQ(http_->sent[0].header("content-md5").size(), 24U);
 }

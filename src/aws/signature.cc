@@ -33,7 +33,8 @@ Digest hmac(std::string_view key, std::string_view text) {
   Digest digest{};
   unsigned size = digest.size();
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
-  if (::HMAC(::EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes, text.size(), digest.data(), &size) == nullptr) {
+  if (::HMAC(::EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes, text.size(), digest.data(),
+             &size) == nullptr) {
     throw base::Error(base::ErrorKind::kInternal, "HMAC-SHA256 is not to be had");
   }
   return digest;
@@ -90,7 +91,8 @@ std::optional<base::UnixMicros> parse_iso_time(const std::string& text) {
   return parse_time(text.c_str(), "%Y-%m-%dT%H:%M:%S");
 }
 
-void sign(HttpRequest& request, const Credentials& credentials, const SigningScope& scope, base::UnixMicros now) {
+void sign(HttpRequest& request, const Credentials& credentials, const SigningScope& scope,
+          base::UnixMicros now) {
   std::string time = signing_time(now);
   std::string day = time.substr(0, 8);
   request.headers.emplace_back("x-amz-date", time);
@@ -118,9 +120,10 @@ void sign(HttpRequest& request, const Credentials& credentials, const SigningSco
   std::string to_sign = fmt::format("{}\n{}\n{}\n{}", kAlgorithm, time, place, sha256_hex(canonical_request));
   base::Secret start("AWS4" + credentials.secret_access_key.reveal());
   Digest key = hmac(hmac(hmac(hmac(start.reveal(), day), scope.region), scope.service), kTerminator);
-  request.headers.emplace_back("authorization",
-                               fmt::format("{} Credential={}/{}, SignedHeaders={}, Signature={}", kAlgorithm,
-                                           credentials.access_key_id, place, signed_headers, hex(hmac(key, to_sign))));
+  request.headers.emplace_back(
+      "authorization",
+      fmt::format("{} Credential={}/{}, SignedHeaders={}, Signature={}", kAlgorithm,
+                  credentials.access_key_id, place, signed_headers, hex(hmac(key, to_sign))));
 }
 
 }  // namespace ferry::aws

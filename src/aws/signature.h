@@ -14,8 +14,8 @@ namespace ferry::aws {
 struct Credentials {
   std::string access_key_id;
   base::Secret secret_access_key;
-  base::Secret session_token = {};                  // Empty for keys that last.
-  std::optional<base::UnixMicros> expires = {};     // Nothing for keys that last.
+  base::Secret session_token = {};               // Empty for keys that last.
+  std::optional<base::UnixMicros> expires = {};  // Nothing for keys that last.
 };
 
 struct SigningScope {
@@ -26,10 +26,12 @@ struct SigningScope {
 // The SHA-256 of `bytes` in lower-case hex digits.
 std::string sha256_hex(std::string_view bytes);
 
-// Signs the request by AWS Signature Version 4 (AWS General Reference, "Signature Version 4 signing process"): adds
-// x-amz-date, x-amz-security-token where the credentials have one, and authorization. All headers that are there are
-// signed. A header x-amz-content-sha256, which S3 requires, gives the body's digest; without it the body is read.
-void sign(HttpRequest& request, const Credentials& credentials, const SigningScope& scope, base::UnixMicros now);
+// Signs the request by AWS Signature Version 4 (AWS General Reference, "Signature Version 4 signing
+// process"): adds x-amz-date, x-amz-security-token where the credentials have one, and authorization. All
+// headers that are there are signed. A header x-amz-content-sha256, which S3 requires, gives the body's
+// digest; without it the body is read.
+void sign(HttpRequest& request, const Credentials& credentials, const SigningScope& scope,
+          base::UnixMicros now);
 
 // "20150830T123600Z"
 std::string signing_time(base::UnixMicros time);

@@ -20,9 +20,9 @@ std::string signature_of(const HttpRequest& request) {
   return text.substr(text.rfind('=') + 1);
 }
 
-// What AWS's signing test suite for Signature Version 4 gives for these requests: the names are those of its cases
-// (github.com/awslabs/aws-c-auth, tests/aws-signing-test-suite/v4). Left out are those with a path that is normalised,
-// which S3 does not do, and those with a header twice.
+// What AWS's signing test suite for Signature Version 4 gives for these requests: the names are those of its
+// cases (github.com/awslabs/aws-c-auth, tests/aws-signing-test-suite/v4). Left out are those with a path that
+// is normalised, which S3 does not do, and those with a header twice.
 struct Vector {
   std::string name;
   HttpRequest request;
@@ -42,8 +42,10 @@ std::vector<Vector> vectors() {
                        .body = body};
   };
   return {
-      {"get-vanilla", request("GET", "/"), "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
-      {"get-utf8", request("GET", "/\u1234"), "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
+      {"get-vanilla", request("GET", "/"),
+       "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+      {"get-utf8", request("GET", "/\u1234"),
+       "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
       {"get-unreserved", request("GET", '/' + unreserved),
        "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
       {"get-space-unnormalized", request("GET", "/example space/"),
@@ -69,7 +71,8 @@ std::vector<Vector> vectors() {
       {"get-vanilla-with-session-token", request("GET", "/"),
        "07ec1639c89043aa0e3e2de82b96708f198cceab042d4a97044c66dd9f74e7f8",
        "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"},
-      {"post-vanilla", request("POST", "/"), "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
+      {"post-vanilla", request("POST", "/"),
+       "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
       {"post-header-key-sort", request("POST", "/", {}, {{"my-header1", "value1"}}),
        "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
       {"post-header-value-case", request("POST", "/", {}, {{"my-header1", "VALUE1"}}),
@@ -103,7 +106,8 @@ TEST(Signature, IsThatOfS3sExamples) {
   sign(get, credentials, {.region = "us-east-1", .service = "s3"}, time);
   EXPECT_EQ(signature_of(get), "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41");
 
-  HttpRequest put{.method = "PUT", .address = host, .path = "/test$file.text", .body = "Welcome to Amazon S3."};
+  HttpRequest put{
+      .method = "PUT", .address = host, .path = "/test$file.text", .body = "Welcome to Amazon S3."};
   put.headers = {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
                  {"x-amz-storage-class", "REDUCED_REDUNDANCY"},
                  {"x-amz-content-sha256", sha256_hex(put.body)}};
@@ -123,7 +127,8 @@ TEST(Signature, IsThatOfS3sExamples) {
 
 TEST(Signature, NeverHoldsTheSecret) {
   HttpRequest get{.method = "GET", .address = {.tls = true, .host = "h"}};
-  sign(get, {.access_key_id = "id", .secret_access_key = base::Secret("geheim")}, {.region = "r", .service = "s3"}, 0);
+  sign(get, {.access_key_id = "id", .secret_access_key = base::Secret("geheim")},
+       {.region = "r", .service = "s3"}, 0);
   for (const auto& [name, value] : get.headers) EXPECT_EQ(value.find("geheim"), std::string::npos) << name;
 }
 
@@ -141,8 +146,9 @@ TEST(ServiceUrl, IsReadAndRefused) {
   EXPECT_EQ(url.path, "/base");
   EXPECT_EQ(parse_service_url("https://s3.example.com:443").address.authority(), "s3.example.com");
   EXPECT_EQ(parse_service_url("https://[::1]:9000").address.authority(), "[::1]:9000");
-  for (const char* bad : {"", "s3.example.com", "ftp://h", "http://", "http://:80", "http://h:0", "http://h:99999", "http://h:x",
-                          "http://user:geheim@h", "http://h?x", "http://h#x", "http://[::1", "http://[::1]x"}) {
+  for (const char* bad :
+       {"", "s3.example.com", "ftp://h", "http://", "http://:80", "http://h:0", "http://h:99999",
+        "http://h:x", "http://user:geheim@h", "http://h?x", "http://h#x", "http://[::1", "http://[::1]x"}) {
     EXPECT_ANY_THROW(parse_service_url(bad)) << bad;
   }
 }

@@ -31,10 +31,13 @@ class ScriptedHttp final : public Http {
     std::string query() const { return canonical_query(request); }
   };
 
-  void answer(int status, std::string body = {}, std::map<std::string, std::string, std::less<>> headers = {}) {
-    script_.emplace_back(HttpResponse{.status = status, .headers = std::move(headers), .body = std::move(body)});
+  void answer(int status, std::string body = {},
+              std::map<std::string, std::string, std::less<>> headers = {}) {
+    script_.emplace_back(
+        HttpResponse{.status = status, .headers = std::move(headers), .body = std::move(body)});
   }
-  void answer_error(int status, const std::string& code, std::map<std::string, std::string, std::less<>> headers = {}) {
+  void answer_error(int status, const std::string& code,
+                    std::map<std::string, std::string, std::less<>> headers = {}) {
     answer(status, "<Error><Code>" + code + "</Code><Message>scripted</Message></Error>", std::move(headers));
   }
   void break_connection() {
@@ -45,7 +48,8 @@ class ScriptedHttp final : public Http {
     std::lock_guard lock(mutex_);
     sent.push_back({request, std::string(request.body)});
     sent.back().request.body = {};
-    if (script_.empty()) throw std::logic_error("nobody scripted an answer to " + request.method + " " + request.path);
+    if (script_.empty())
+      throw std::logic_error("nobody scripted an answer to " + request.method + " " + request.path);
     auto next = std::move(script_.front());
     script_.pop_front();
     if (auto* error = std::get_if<base::Error>(&next)) throw *error;

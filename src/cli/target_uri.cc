@@ -23,7 +23,8 @@ std::string service_url() {
   return {};
 }
 
-void set(model::Endpoint& endpoint, const std::string& lower_case_name, const std::string& name, std::string_view value) {
+void set(model::Endpoint& endpoint, const std::string& lower_case_name, const std::string& name,
+         std::string_view value) {
   if (!value.empty()) endpoint.settings[lower_case_name] = {.name = name, .value = std::string(value)};
 }
 
@@ -34,9 +35,10 @@ model::Endpoint parse_target_uri(std::string_view uri) {
   target.identifier = "target";
   target.engine_name = "s3";
   if (!uri.starts_with(kBucketScheme)) {
-    if (uri.find("://") == std::string_view::npos || !uri.starts_with("file://")) {
-      throw base::Error(base::ErrorKind::kUsage,
-                        fmt::format("the target '{}' is neither file:///directory nor s3://bucket/folder", uri));
+    if (!uri.starts_with("file://")) {
+      throw base::Error(
+          base::ErrorKind::kUsage,
+          fmt::format("the target '{}' is neither file:///directory nor s3://bucket/folder", uri));
     }
     target.endpoint_url = uri;
     return target;

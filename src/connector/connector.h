@@ -27,10 +27,11 @@ class Connector {
  public:
   virtual ~Connector() = default;
 
-  // Validates the endpoint's settings and makes no connection. Throws Error(kDocumentInvalid, kSettingUnknown,
-  // kSettingConflict), or Error(kUnsupported) where the engine has no such role.
+  // Validates the endpoint's settings and makes no connection. Throws Error(kDocumentInvalid,
+  // kSettingUnknown, kSettingConflict), or Error(kUnsupported) where the engine has no such role.
   virtual std::unique_ptr<Source> open_source(const model::Endpoint& endpoint) const = 0;
-  virtual std::unique_ptr<Target> open_target(const model::Endpoint& endpoint, const TargetContext& context) const = 0;
+  virtual std::unique_ptr<Target> open_target(const model::Endpoint& endpoint,
+                                              const TargetContext& context) const = 0;
 };
 
 // The connectors by DMS's EngineName. Filled by connectors/registry.cc, handed on by main.

@@ -1,5 +1,5 @@
-// Files in plain folders, and in a bucket, as a target under the suite, in both formats. They are read with Arrow's own
-// readers.
+// Files in plain folders, and in a bucket, as a target under the suite, in both formats. They are read with
+// Arrow's own readers.
 
 #include <arrow/api.h>
 #include <arrow/csv/api.h>
@@ -98,10 +98,11 @@ class S3TargetFixture : public TargetFixture {
     model::Endpoint endpoint;
     endpoint.identifier = "target";
     endpoint.engine_name = "s3";
-    std::map<std::string, std::string> settings = {{"DataFormat", format_},
-                                                   {"AddColumnName", format_ == "csv" ? "true" : "false"},
-                                                   {"CsvNullValue", std::string(kNull)},
-                                                   {"CdcMaxBatchInterval", std::to_string(kBatchInterval.count())}};
+    std::map<std::string, std::string> settings = {
+        {"DataFormat", format_},
+        {"AddColumnName", format_ == "csv" ? "true" : "false"},
+        {"CsvNullValue", std::string(kNull)},
+        {"CdcMaxBatchInterval", std::to_string(kBatchInterval.count())}};
     place_at(endpoint, settings);
     for (const auto& [setting, value] : settings) {
       std::string lower = setting;
@@ -245,8 +246,8 @@ class S3TargetFixture : public TargetFixture {
   test_support::MemoryJournal journal_;
 };
 
-// A bucket at the service that AWS_ENDPOINT_URL_S3 names, each test in a folder of its own. What is there is downloaded
-// before it is looked at.
+// A bucket at the service that AWS_ENDPOINT_URL_S3 names, each test in a folder of its own. What is there is
+// downloaded before it is looked at.
 class BucketFixture final : public S3TargetFixture {
  public:
   explicit BucketFixture(const std::string& format) : S3TargetFixture(format) {
@@ -295,7 +296,8 @@ class BucketFixture final : public S3TargetFixture {
     static const std::shared_ptr<aws::Http> http = aws::make_http({});
     static const auto credentials = aws::make_credential_chain(
         {.environment = aws::Environment::of_process(), .http = http, .clock = base::Clock::real()});
-    aws::sign(request, credentials->get({}), {.region = client_->bucket().region, .service = "s3"}, base::Clock::real().now());
+    aws::sign(request, credentials->get({}), {.region = client_->bucket().region, .service = "s3"},
+              base::Clock::real().now());
     aws::HttpResponse answer = http->send(request, {});
     if (answer.status != 200) throw std::runtime_error("cannot read " + key + ": " + answer.body);
     return answer.body;

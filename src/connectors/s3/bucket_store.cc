@@ -12,14 +12,16 @@
 #include <future>
 #include <mutex>
 #include <optional>
+#include <semaphore>
 #include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "connectors/s3/object_names.h"
 
-// An object appears in a bucket whole: by one PutObject, or by the request that completes a multipart upload. What a
-// killed process leaves is an upload that nobody completes; sweep() finds it by its key, which only this task writes.
+// An object appears in a bucket whole: by one PutObject, or by the request that completes a multipart upload.
+// What a killed process leaves is an upload that nobody completes; sweep() finds it by its key, which only
+// this task writes.
 namespace ferry::s3 {
 namespace {
 
@@ -29,19 +31,26 @@ using base::Error;
 using base::ErrorKind;
 namespace fs = std::filesystem;
 
-// The least that S3 takes as a part. 10,000 of them hold 48 GiB; the largest object is one of MaxFileSize, 1 GiB, and a row.
+// The least that S3 takes as a part. 10,000 of them hold 48 GiB; the largest object is one of MaxFileSize, 1
+// GiB, and a row.
 constexpr std::size_t kPartBytes = 5 << 20;
 static_assert(std::int64_t{aws::kPartsMax} * kPartBytes > std::int64_t{48} << 30);
+// Of one object, and of all objects of a store: what bounds their memory.
 constexpr std::size_t kPartsUnderWayMax = 2;
+constexpr std::ptrdiff_t kPartsOfAllMax = 4;
+using PartSlots = std::counting_semaphore<kPartsOfAllMax>;
 // Written and removed by each start. No table's object can have the name: it has no folder of its own.
 constexpr std::string_view kProbeName = ".ferry-probe";
 constexpr std::string_view kProbe = "ferry";
 
 [[noreturn]] void fail(int error, std::string_view action, const fs::path& folder) {
-  throw Error(error == ENOSPC || error == EDQUOT ? ErrorKind::kTargetFull : ErrorKind::kStateUnusable,
-              {.message = fmt::format("cannot {} a temporary file in {}: {}", action, folder.string(), ::strerror(error)),
-               .remedy = "Free space there, or name another folder with --state; the same command goes on where it was.",
-               .vendor_code = ::strerrorname_np(error) == nullptr ? "" : ::strerrorname_np(error)});
+  throw Error(
+      error == ENOSPC || error == EDQUOT ? ErrorKind::kTargetFull : ErrorKind::kStateUnusable,
+      {.message =
+           fmt::format("cannot {} a temporary file in {}: {}", action, folder.string(), ::strerror(error)),
+       .remedy =
+           "Free space there, or name another folder with --state; the same command goes on where it was.",
+       .vendor_code = ::strerrorname_np(error) == nullptr ? "" : ::strerrorname_np(error)});
 }
 
 // Bytes that wait on this machine's disk, in a file without a name, which ends with the process.
@@ -77,7 +86,8 @@ class WaitingBytes {
     std::string bytes(length, '\0');
     std::size_t done = 0;
     while (done < length) {
-      ssize_t count = ::pread(descriptor_, bytes.data() + done, length - done, static_cast<off_t>(offset + done));
+      ssize_t count =
+          ::pread(descriptor_, bytes.data() + done, length - done, static_cast<off_t>(offset + done));
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) fail(count < 0 ? errno : EIO, "read", folder_);
       done += static_cast<std::size_t>(count);
@@ -91,11 +101,12 @@ class WaitingBytes {
   std::size_t size_ = 0;
 };
 
-// A multipart upload of one object. Used by one thread, which sends parts by others. Destroying it before complete()
-// removes what was sent.
+// A multipart upload of one object. Used by one thread, which sends parts by others. Destroying it before
+// complete() removes what was sent.
 class Upload {
  public:
-  Upload(S3Client& client, std::string key) : client_(client), key_(std::move(key)) {
+  Upload(S3Client& client, PartSlots& slots, std::string key)
+      : client_(client), slots_(slots), key_(std::move(key)) {
     S3Client::StartedUpload started = client_.create_multipart_upload(key_);
     id_ = std::move(started.id);
     is_only_ = started.is_only;
@@ -122,9 +133,17 @@ class Upload {
                    .remedy = "Set a smaller MaxFileSize."});
     }
     bytes_ += static_cast<std::int64_t>(bytes.size());
-    under_way_.push_back(std::async(std::launch::async, [this, number, sent = std::move(bytes)] {
-      return client_.upload_part(key_, id_, number, sent);
-    }));
+    // Whoever has a slot is sending, and a transfer has an end.
+    slots_.acquire();
+    std::unique_ptr<PartSlots, FreeSlot> slot(&slots_);
+    under_way_.push_back(std::async(
+        std::launch::async, [this, number, sent = std::move(bytes), slot = std::move(slot)]() mutable {
+          // Free as soon as the part is sent or has failed: its object's thread may be waiting for a slot
+          // itself.
+          std::unique_ptr<PartSlots, FreeSlot> held = std::move(slot);
+          std::string body = std::move(sent);
+          return client_.upload_part(key_, id_, number, body);
+        }));
   }
 
   void complete() {
@@ -134,6 +153,10 @@ class Upload {
   }
 
  private:
+  struct FreeSlot {
+    void operator()(PartSlots* slots) const { slots->release(); }
+  };
+
   void take_part() {
     std::future<UploadedPart> part = std::move(under_way_.front());
     under_way_.pop_front();
@@ -161,6 +184,7 @@ class Upload {
   }
 
   S3Client& client_;
+  PartSlots& slots_;
   const std::string key_;
   std::string id_;
   bool is_only_ = true;
@@ -172,12 +196,16 @@ class Upload {
 
 class StagedBucketObject final : public StagedObject {
  public:
-  StagedBucketObject(std::shared_ptr<S3Client> client, const fs::path& scratch, ObjectPlace place)
-      : client_(std::move(client)), scratch_(scratch), place_(std::move(place)) {}
+  StagedBucketObject(std::shared_ptr<S3Client> client, PartSlots& slots, const fs::path& scratch,
+                     ObjectPlace place)
+      : client_(std::move(client)), slots_(slots), scratch_(scratch), place_(std::move(place)) {}
 
   void write(std::string_view bytes) override {
     while (!bytes.empty()) {
       std::size_t taken = std::min(bytes.size(), kPartBytes - buffer_.size());
+      // Doubling would take more than a part.
+      bool grows = buffer_.size() + taken > buffer_.capacity();
+      if (grows && buffer_.capacity() >= kPartBytes / 4) buffer_.reserve(kPartBytes);
       buffer_.append(bytes.substr(0, taken));
       bytes.remove_prefix(taken);
       if (buffer_.size() == kPartBytes) pass_on();
@@ -186,14 +214,16 @@ class StagedBucketObject final : public StagedObject {
 
   void publish(const std::string& key) override {
     if (waiting_) {
-      upload_.emplace(*client_, key);
-      for (std::size_t at = 0; at < waiting_->size(); at += kPartBytes) upload_->add_part(waiting_->read(at, kPartBytes));
+      upload_.emplace(*client_, slots_, key);
+      for (std::size_t at = 0; at < waiting_->size(); at += kPartBytes)
+        upload_->add_part(waiting_->read(at, kPartBytes));
     }
     if (!upload_) {
       client_->put_object(key, buffer_);
       return;
     }
-    if (upload_->key() != key) throw Error(ErrorKind::kInternal, fmt::format("{} was begun as {}", key, upload_->key()));
+    if (upload_->key() != key)
+      throw Error(ErrorKind::kInternal, fmt::format("{} was begun as {}", key, upload_->key()));
     if (!buffer_.empty()) upload_->add_part(std::move(buffer_));
     upload_->complete();
   }
@@ -205,7 +235,7 @@ class StagedBucketObject final : public StagedObject {
  private:
   // A whole part leaves memory.
   void pass_on() {
-    if (place_.key && !upload_) upload_.emplace(*client_, place_.key());
+    if (place_.key && !upload_) upload_.emplace(*client_, slots_, place_.key());
     if (upload_) {
       upload_->add_part(std::exchange(buffer_, {}));
       buffer_.reserve(kPartBytes);
@@ -217,6 +247,7 @@ class StagedBucketObject final : public StagedObject {
   }
 
   const std::shared_ptr<S3Client> client_;
+  PartSlots& slots_;
   const fs::path scratch_;
   const ObjectPlace place_;
   std::string buffer_;                   // Less than a part.
@@ -230,7 +261,7 @@ class BucketStore final : public ObjectStore {
       : client_(std::move(client)), scratch_(std::move(scratch)), folder_(std::move(folder)) {}
 
   std::unique_ptr<StagedObject> stage(const ObjectPlace& place) override {
-    return std::make_unique<StagedBucketObject>(client_, scratch_, place);
+    return std::make_unique<StagedBucketObject>(client_, slots_, scratch_, place);
   }
 
   std::vector<std::string> list(const std::string& prefix) override {
@@ -245,7 +276,8 @@ class BucketStore final : public ObjectStore {
   void sweep(const std::string& prefix) override {
     for (const aws::ListedUpload& upload : uploads_at_start()) {
       // Uploads of other names are somebody else's.
-      bool own = upload.key.starts_with(prefix) && has_dms_form(std::string_view(upload.key).substr(prefix.size()));
+      bool own =
+          upload.key.starts_with(prefix) && has_dms_form(std::string_view(upload.key).substr(prefix.size()));
       if (!own) continue;
       try {
         client_->abort_multipart_upload(upload.key, upload.upload_id);
@@ -275,7 +307,8 @@ class BucketStore final : public ObjectStore {
     } catch (const Error& error) {
       // Not every user may, and not every service can.
       if (base::facts_of(error.kind()).recovery == base::Recovery::kRecoverable) throw;
-      base::log_info(base::kTaskManager, "uploads that killed runs left are not looked for: {}", error.what());
+      base::log_info(base::kTaskManager, "uploads that killed runs left are not looked for: {}",
+                     error.what());
     }
     return *uploads_;
   }
@@ -283,6 +316,7 @@ class BucketStore final : public ObjectStore {
   const std::shared_ptr<S3Client> client_;
   const fs::path scratch_;
   const std::string folder_;
+  PartSlots slots_{kPartsOfAllMax};
   std::mutex mutex_;  // Guards uploads_.
   std::optional<std::vector<aws::ListedUpload>> uploads_;
 };

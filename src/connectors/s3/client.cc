@@ -15,7 +15,8 @@ constexpr std::string_view kRoleSession = "ferry";
 constexpr std::chrono::seconds kMetadataConnectTimeout{2};
 
 // The role is taken where there is an STS to ask: one that is named, or AWS's own for a bucket of AWS.
-std::unique_ptr<aws::CredentialSource> with_role(const BucketSettings& settings, const aws::Environment& environment,
+std::unique_ptr<aws::CredentialSource> with_role(const BucketSettings& settings,
+                                                 const aws::Environment& environment,
                                                  const std::string& region, std::shared_ptr<aws::Http> http,
                                                  std::unique_ptr<aws::CredentialSource> caller) {
   const std::string& role = settings.service_access_role_arn;
@@ -24,7 +25,8 @@ std::unique_ptr<aws::CredentialSource> with_role(const BucketSettings& settings,
   if (!url && settings.endpoint_url.empty()) url = fmt::format("https://sts.{}.amazonaws.com", region);
   if (!url) {
     base::log_info(base::kTaskManager,
-                   "ServiceAccessRoleArn {} has no effect: {} is not AWS, and AWS_ENDPOINT_URL_STS names no other place to "
+                   "ServiceAccessRoleArn {} has no effect: {} is not AWS, and AWS_ENDPOINT_URL_STS names no "
+                   "other place to "
                    "ask for the role",
                    role, settings.endpoint_url);
     return caller;
@@ -45,9 +47,10 @@ std::shared_ptr<aws::S3Client> make_client(const BucketSettings& settings, std::
   if (authorities.empty()) authorities = environment.certificate_authorities();
   std::shared_ptr<aws::Http> http = aws::make_http({.certificate_authorities = authorities});
   // Metadata services have addresses of this machine's own.
-  std::shared_ptr<aws::Http> metadata = aws::make_http({.connect_timeout = kMetadataConnectTimeout, .use_proxy = false});
-  auto credentials =
-      aws::make_credential_chain({.environment = environment, .http = metadata, .clock = base::Clock::real()});
+  std::shared_ptr<aws::Http> metadata =
+      aws::make_http({.connect_timeout = kMetadataConnectTimeout, .use_proxy = false});
+  auto credentials = aws::make_credential_chain(
+      {.environment = environment, .http = metadata, .clock = base::Clock::real()});
   return std::make_shared<aws::S3Client>(aws::S3Client::Parts{
       .bucket = aws::locate_bucket(settings.endpoint_url, settings.name, region, settings.style),
       .attributes = settings.attributes,

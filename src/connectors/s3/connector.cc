@@ -17,13 +17,19 @@ class S3Target final : public connector::Target {
   explicit S3Target(std::shared_ptr<SharedTarget> target) : target_(std::move(target)) {}
 
   connector::Capabilities capabilities() const override {
-    return {.atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true, .whole_rows = true};
+    return {
+        .atomic_checkpoint = false, .transactional_ddl = false, .parallel_slices = true, .whole_rows = true};
   }
 
   std::vector<connector::Prerequisite> check(std::stop_token) override {
+    const S3TargetSettings& settings = target_->settings();
     target_->store().probe();
-    return {{.name = "writable", .met = true, .required = true, .seen = target_->settings().directory.string(),
-             .remedy = {}, .kind = ErrorKind::kTargetUnwritable}};
+    return {{.name = "writable",
+             .met = true,
+             .required = true,
+             .seen = settings.bucket ? settings.bucket->name : settings.directory.string(),
+             .remedy = {},
+             .kind = ErrorKind::kTargetUnwritable}};
   }
 
   std::unique_ptr<connector::TargetTables> tables() override { return make_tables(target_); }
@@ -50,9 +56,11 @@ class S3Connector final : public connector::Connector {
                                                  const connector::TargetContext& context) const override {
     S3TargetSettings settings = parse_target_settings(endpoint);
     std::unique_ptr<ObjectStore> store =
-        settings.bucket ? make_bucket_store(make_client(*settings.bucket, context.stop), context.scratch, settings.folder)
-                        : make_directory_store(settings.directory);
-    return std::make_unique<S3Target>(std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
+        settings.bucket
+            ? make_bucket_store(make_client(*settings.bucket, context.stop), context.scratch, settings.folder)
+            : make_directory_store(settings.directory);
+    return std::make_unique<S3Target>(
+        std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
   }
 };
 

@@ -56,7 +56,8 @@ class S3TargetLoad final : public connector::TargetLoad {
          .rows_estimate = request_.rows_estimate});
   }
 
-  // Of the open object. Taken when it is first needed, so that an object without rows leaves no gap in the numbers.
+  // Of the open object. Taken when it is first needed, so that an object without rows leaves no gap in the
+  // numbers.
   const std::string& key() {
     if (!key_) key_ = target_->next_load_key(request_.table->name, request_.load_epoch);
     return *key_;

@@ -11,8 +11,8 @@
 
 namespace ferry::s3 {
 
-// An object that is being written and that no reader sees. Destroying it before publish() removes it. Used by one
-// thread.
+// An object that is being written and that no reader sees. Destroying it before publish() removes it. Used by
+// one thread.
 class StagedObject : public formats::ByteSink {
  public:
   // The object is durable and visible under `key`, in place of one that was there. Called once, last.
@@ -25,19 +25,20 @@ class StagedObject : public formats::ByteSink {
 // What is known of an object's key when it is begun.
 struct ObjectPlace {
   std::string prefix;  // The key will begin with it; ends with '/'.
-  // Tells the key that publish() will be given. Empty where only publish() can tell: a store may then have to keep a large
-  // object on this machine until it is complete. Called at most once, by the object's thread, not for an object that
-  // remains without bytes.
+  // Tells the key that publish() will be given. Empty where only publish() can tell: a store may then have to
+  // keep a large object on this machine until it is complete. Called at most once, by the object's thread,
+  // not for an object that remains without bytes.
   std::function<std::string()> key = {};
 };
 
-// Where objects lie: a bucket, or a folder of the file system. A key is a relative path with '/'. Thread-safe.
-// Throws Error(kTargetUnwritable, kTargetFull, kTargetUnreachable), a bucket also kTargetAuthentication,
-// kTargetPrivilege, kTargetConfiguration and kTargetTls.
+// Where objects lie: a bucket, or a folder of the file system. A key is a relative path with '/'.
+// Thread-safe. Throws Error(kTargetUnwritable, kTargetFull, kTargetUnreachable), a bucket also
+// kTargetAuthentication, kTargetPrivilege, kTargetConfiguration and kTargetTls.
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
 
+  // The object lives no longer than the store.
   virtual std::unique_ptr<StagedObject> stage(const ObjectPlace& place) = 0;
 
   // The keys below `prefix` (which ends with '/'), at any depth, sorted. Staged objects are not among them.

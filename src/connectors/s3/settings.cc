@@ -20,9 +20,12 @@ constexpr std::int64_t kKilobyte = 1024;
 std::filesystem::path directory_of(const model::Endpoint& endpoint, const SettingReader& settings) {
   std::string_view url = endpoint.endpoint_url;
   if (!url.starts_with(kFileScheme) || !url.substr(kFileScheme.size()).starts_with('/')) {
-    throw Error(ErrorKind::kUnsupported,
-                {.message = fmt::format("the target's EndpointUrl '{}' names neither a directory nor an S3 service", url),
-                 .remedy = "Write file:///directory, http://host:port or https://host:port; leave it out for AWS itself."});
+    throw Error(
+        ErrorKind::kUnsupported,
+        {.message =
+             fmt::format("the target's EndpointUrl '{}' names neither a directory nor an S3 service", url),
+         .remedy =
+             "Write file:///directory, http://host:port or https://host:port; leave it out for AWS itself."});
   }
   std::filesystem::path directory(url.substr(kFileScheme.size()));
   const std::string& bucket = settings.text("BucketName");
@@ -38,7 +41,8 @@ bool names_bucket(std::string_view url) {
 
 void refuse(bool wrong, std::string_view message, std::string_view remedy) {
   if (wrong) {
-    throw Error(ErrorKind::kSettingConflict, {.message = std::string(message), .remedy = std::string(remedy)});
+    throw Error(ErrorKind::kSettingConflict,
+                {.message = std::string(message), .remedy = std::string(remedy)});
   }
 }
 
@@ -47,7 +51,8 @@ aws::ObjectAttributes attributes_of(const SettingReader& settings) {
   aws::ObjectAttributes attributes{.encryption = kms ? "aws:kms" : "AES256",
                                    .kms_key_id = settings.text("ServerSideEncryptionKmsKeyId"),
                                    .encryption_may_be_left_out = !settings.named("EncryptionMode")};
-  if (settings.choice("CannedAclForObjects") != "none") attributes.canned_acl = settings.choice("CannedAclForObjects");
+  if (settings.choice("CannedAclForObjects") != "none")
+    attributes.canned_acl = settings.choice("CannedAclForObjects");
   return attributes;
 }
 
@@ -76,7 +81,8 @@ BucketSettings bucket_of(const model::Endpoint& endpoint, const SettingReader& s
 
 // What only a bucket can give.
 void refuse_in_directory(const SettingReader& settings) {
-  refuse(settings.choice("EncryptionMode") == "sse-kms", "EncryptionMode sse-kms needs a bucket, and the target is a directory",
+  refuse(settings.choice("EncryptionMode") == "sse-kms",
+         "EncryptionMode sse-kms needs a bucket, and the target is a directory",
          "Leave it out, or name an S3 service in EndpointUrl.");
 }
 
@@ -88,7 +94,8 @@ std::string normal_folder(const std::string& folder) {
     std::size_t end = std::min(folder.find('/', at), folder.size());
     std::string part = folder.substr(at, end - at);
     if (part == "." || part == "..") {
-      throw Error(ErrorKind::kDocumentInvalid, fmt::format("BucketFolder '{}' leads out of the bucket", folder));
+      throw Error(ErrorKind::kDocumentInvalid,
+                  fmt::format("BucketFolder '{}' leads out of the bucket", folder));
     }
     if (!part.empty()) normal += part + '/';
     at = end + 1;
@@ -131,8 +138,8 @@ formats::ParquetOptions parquet_options(const SettingReader& settings) {
   options.codec = codec_of(settings);
   options.version = settings.choice("ParquetVersion") == "parquet-2-0" ? Version::k2_0 : Version::k1_0;
   options.encoding = encoding_of(settings);
-  // A dictionary on every column costs more than reading and compressing together (bench/README.md), so unless the
-  // user names the encoding, the statistics say where it pays.
+  // A dictionary on every column costs more than reading and compressing together (bench/README.md), so
+  // unless the user names the encoding, the statistics say where it pays.
   options.dictionary_by_statistics = !settings.named("EncodingType");
   options.dict_page_size_limit = settings.integer("DictPageSizeLimit");
   options.data_page_size = settings.integer("DataPageSize");
@@ -156,9 +163,11 @@ S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
 
   bool kms = reader.choice("EncryptionMode") == "sse-kms";
   refuse(kms && reader.text("ServerSideEncryptionKmsKeyId").empty(),
-         "EncryptionMode is sse-kms, and ServerSideEncryptionKmsKeyId is not given", "Give the key's ARN or id.");
+         "EncryptionMode is sse-kms, and ServerSideEncryptionKmsKeyId is not given",
+         "Give the key's ARN or id.");
   refuse(!kms && !reader.text("ServerSideEncryptionKmsKeyId").empty(),
-         "ServerSideEncryptionKmsKeyId is given, and EncryptionMode is not sse-kms", "Set EncryptionMode to sse-kms.");
+         "ServerSideEncryptionKmsKeyId is given, and EncryptionMode is not sse-kms",
+         "Set EncryptionMode to sse-kms.");
 
   S3TargetSettings settings;
   if (names_bucket(endpoint.endpoint_url)) {
@@ -189,8 +198,8 @@ formats::ObjectShape load_shape(const S3TargetSettings& settings, model::TableVe
 }
 
 formats::ObjectShape changes_shape(const S3TargetSettings& settings, model::TableVersionPtr table) {
-  // AWS DMS user guide, "Indicating source DB operations in migrated S3 data": only inserts-only files without Op
-  // in the load have no Op column.
+  // AWS DMS user guide, "Indicating source DB operations in migrated S3 data": only inserts-only files
+  // without Op in the load have no Op column.
   return {.table = std::move(table),
           .op_column = !settings.cdc_inserts_only || settings.include_op_for_full_load,
           .timestamp_column = settings.timestamp_column_name};
@@ -198,7 +207,8 @@ formats::ObjectShape changes_shape(const S3TargetSettings& settings, model::Tabl
 
 std::unique_ptr<formats::ObjectWriter> make_writer(const S3TargetSettings& settings, formats::ByteSink& sink,
                                                    formats::ObjectShape shape, const WriterHints& hints) {
-  if (settings.data_format == DataFormat::kCsv) return formats::make_csv_writer(sink, std::move(shape), settings.csv);
+  if (settings.data_format == DataFormat::kCsv)
+    return formats::make_csv_writer(sink, std::move(shape), settings.csv);
   formats::ParquetOptions options = settings.parquet;
   options.row_group_bytes_max = hints.row_group_bytes_max;
   options.rows_estimate = hints.rows_estimate;

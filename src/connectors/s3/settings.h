@@ -29,7 +29,8 @@ struct BucketSettings {
 
 // S3Settings of a target with every default filled in.
 struct S3TargetSettings {
-  std::filesystem::path directory;       // Where the objects lie: the file:// URL's path and BucketName. Empty for a bucket.
+  std::filesystem::path
+      directory;  // Where the objects lie: the file:// URL's path and BucketName. Empty for a bucket.
   std::optional<BucketSettings> bucket;  // Nothing for a directory.
   std::string folder;                    // BucketFolder, empty or ending with '/'.
 
