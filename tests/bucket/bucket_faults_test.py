@@ -59,6 +59,16 @@ class DeathTest(FaultCase):
         self.finish(self.follow())
 
 
+    def test_a_stop_in_the_middle_of_an_upload_leaves_none(self) -> None:
+        self.gateway.inject("UploadPart", Fault.answer(503, "SlowDown"), times=None)
+        command = self.follow()
+        wait_for(lambda: self.gateway.counts()["UploadPart"] > 0, "a part")
+        command.stop()
+        self.assertEqual(self.s3.reader.uploads(BUCKET), [])
+        self.gateway.clear()
+        self.finish(self.follow())
+
+
 class LostAnswersTest(FaultCase):
     def test_every_call_passes_through_every_fault(self) -> None:
         command = self.follow()
