@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import unittest
@@ -64,6 +65,21 @@ class BucketCase(unittest.TestCase):
     def copy(self, target: str, *words: str | Path, failpoint: str = "",
              environment: dict[str, str] | None = None) -> FerryCommand:
         return self.start("copy", self.source, target, *words, failpoint=failpoint, environment=environment)
+
+    def document(self, **settings: object) -> Path:
+        """A task's document that loads all tables with these S3Settings."""
+        document = {
+            "SourceEndpoint": {"EngineName": "postgres", "ServerName": "127.0.0.1", "Port": self.server.port,
+                               "Username": USER, "Password": PASSWORD, "DatabaseName": "postgres"},
+            "TargetEndpoint": {"EngineName": "s3", "EndpointUrl": f"http://127.0.0.1:{self.gateway.port}",
+                               "S3Settings": {"BucketName": BUCKET, **settings}},
+            "ReplicationTask": {"ReplicationTaskIdentifier": "task", "MigrationType": "full-load", "TableMappings": {"rules": [
+                {"rule-type": "selection", "rule-id": "1", "rule-name": "1", "rule-action": "include",
+                 "object-locator": {"schema-name": "public", "table-name": "%"}}]}},
+        }
+        path = self.folder / "task.json"
+        path.write_text(json.dumps(document))
+        return path
 
     def succeed(self, command: FerryCommand) -> None:
         self.assertEqual(command.wait(DEADLINE_S * 3), 0, command.report())

@@ -2,13 +2,10 @@
 """A bucket gets the same objects as a folder, by the calls that are allowed and no others, and says what is wrong."""
 from __future__ import annotations
 
-import json
 import subprocess
-import unittest
 from pathlib import Path
 
 from bucket_case import BUCKET, CSV, BucketCase, main
-from postgres_server import PASSWORD, USER
 from s3_gateway import Fault, S3Gateway
 from table_files import CHANGE_NAME
 
@@ -74,21 +71,6 @@ class SameAsAFolderTest(BucketCase):
 
 
 class RequestsTest(BucketCase):
-    def run_document(self, name: str, **settings: object) -> str:
-        """The path of a task's document with these S3Settings."""
-        document = {
-            "SourceEndpoint": {"EngineName": "postgres", "ServerName": "127.0.0.1", "Port": self.server.port,
-                               "Username": USER, "Password": PASSWORD, "DatabaseName": "postgres"},
-            "TargetEndpoint": {"EngineName": "s3", "EndpointUrl": f"http://127.0.0.1:{self.gateway.port}",
-                               "S3Settings": {"BucketName": BUCKET, **settings}},
-            "ReplicationTask": {"ReplicationTaskIdentifier": name, "MigrationType": "full-load", "TableMappings": {"rules": [
-                {"rule-type": "selection", "rule-id": "1", "rule-name": "1", "rule-action": "include",
-                 "object-locator": {"schema-name": "public", "table-name": "%"}}]}},
-        }
-        path = self.folder / f"{name}.json"
-        path.write_text(json.dumps(document))
-        return str(path)
-
     def header_of(self, action: str, name: str) -> set[str | None]:
         return {call.headers.get(name) for call in self.gateway.calls if call.action == action}
 
@@ -102,8 +84,8 @@ class RequestsTest(BucketCase):
         self.gateway.inject("DeleteObject", Fault.answer(204, ""), times=None)
         self.gateway.inject("ListObjectsV2", Fault.answer_body(200, "<ListBucketResult></ListBucketResult>"), times=None)
         self.gateway.inject("ListMultipartUploads", Fault.answer_body(200, "<ListMultipartUploadsResult/>"), times=None)
-        document = self.run_document("attributes", EncryptionMode="sse-kms", ServerSideEncryptionKmsKeyId="arn:key",
-                                     CannedAclForObjects="bucket-owner-full-control", ExpectedBucketOwner="111122223333")
+        document = self.document(EncryptionMode="sse-kms", ServerSideEncryptionKmsKeyId="arn:key",
+                                CannedAclForObjects="bucket-owner-full-control", ExpectedBucketOwner="111122223333")
         self.start("run", document).wait()
         for action in ("PutObject", "CreateMultipartUpload"):
             self.assertEqual(self.header_of(action, "x-amz-server-side-encryption"), {"aws:kms"}, action)
@@ -120,7 +102,7 @@ class RequestsTest(BucketCase):
     def test_encryption_that_nobody_named_is_left_out(self) -> None:
         self.make_wide_table(rows=6000)
         self.refuse_encryption()
-        command = self.start("run", self.run_document("plain", CsvNullValue="\\N"))
+        command = self.start("run", self.document(CsvNullValue="\\N"))
         self.succeed(command)
         self.assertEqual(command.errors.count("refuses to encrypt"), 1, command.report())
         self.compare("wide")
@@ -129,7 +111,7 @@ class RequestsTest(BucketCase):
     def test_encryption_that_was_named_is_not_left_out(self) -> None:
         self.server.sql("CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small VALUES (1)")
         self.refuse_encryption()
-        command = self.start("run", self.run_document("named", EncryptionMode="SSE_S3"))
+        command = self.start("run", self.document(EncryptionMode="SSE_S3"))
         self.assertIn("PutObject", self.fail_with(command, "target_unwritable"))
         self.assertEqual(self.s3.reader.keys(BUCKET), [])
 
