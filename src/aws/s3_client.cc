@@ -421,7 +421,9 @@ std::vector<ListedUpload> S3Client::list_multipart_uploads(const std::string& pr
   std::string next_key;
   std::string next_upload_id;
   while (true) {
-    NameValues query = {{"uploads", ""}, {"prefix", prefix}, {"encoding-type", "url"}};
+    NameValues query = {{"uploads", ""}, {"encoding-type", "url"}};
+    // MinIO takes a prefix for a whole key, so elsewhere than at AWS all uploads of the bucket are asked for.
+    if (is_aws(parts_.bucket.address.host)) query.emplace_back("prefix", prefix);
     if (!next_key.empty()) {
       query.emplace_back("key-marker", next_key);
       query.emplace_back("upload-id-marker", next_upload_id);
@@ -429,7 +431,9 @@ std::vector<ListedUpload> S3Client::list_multipart_uploads(const std::string& pr
     Outcome outcome = call(kListUploads, request("GET", "", std::move(query)), "");
     if (!outcome.succeeded) throw refused(kListUploads, "", outcome.response, outcome.error);
     UploadListing listing = parse_upload_listing(outcome.response.body);
-    std::ranges::move(listing.uploads, std::back_inserter(uploads));
+    for (ListedUpload& upload : listing.uploads) {
+      if (upload.key.starts_with(prefix)) uploads.push_back(std::move(upload));
+    }
     bool moves_on = listing.next_key != next_key || listing.next_upload_id != next_upload_id;
     if (!listing.truncated || listing.next_key.empty() || !moves_on) return uploads;
     next_key = std::move(listing.next_key);

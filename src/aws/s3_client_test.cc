@@ -269,11 +269,22 @@ TEST_F(S3ClientTest, ListsEveryPage) {
       "<NextUploadIdMarker>u1</NextUploadIdMarker><Upload><Key>p/1</Key><UploadId>u1</UploadId></Upload>"
       "</ListMultipartUploadsResult>");
   http_->answer(200,
-                "<ListMultipartUploadsResult><Upload><Key>p/2</Key><UploadId>u2</UploadId></Upload></"
+                "<ListMultipartUploadsResult><Upload><Key>q</Key><UploadId>u3</UploadId></"
+                "Upload><Upload><Key>p/2</Key><UploadId>u2</UploadId></Upload></"
                 "ListMultipartUploadsResult>");
   EXPECT_EQ(client().list_multipart_uploads("p/").size(), 2U);
-  EXPECT_EQ(http_->sent[3].query(),
-            "encoding-type=url&key-marker=p%2F1&prefix=p%2F&upload-id-marker=u1&uploads=");
+  EXPECT_EQ(http_->sent[3].query(), "encoding-type=url&key-marker=p%2F1&upload-id-marker=u1&uploads=");
+}
+
+TEST_F(S3ClientTest, AsksAwsForTheUploadsBelowAPrefixOnly) {
+  S3Client aws({.bucket = locate_bucket("", "lake", "eu-west-1", {}),
+                .attributes = {},
+                .http = http_,
+                .credentials = keys_,
+                .clock = clock_});
+  http_->answer(200, "<ListMultipartUploadsResult/>");
+  EXPECT_TRUE(aws.list_multipart_uploads("p/").empty());
+  EXPECT_EQ(http_->sent[0].query(), "encoding-type=url&prefix=p%2F&uploads=");
 }
 
 TEST_F(S3ClientTest, EndsAListingThatDoesNotMoveOn) {

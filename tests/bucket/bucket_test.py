@@ -26,8 +26,8 @@ class SameAsAFolderTest(BucketCase):
 
     def check_load(self, *words: str) -> None:
         self.make_wide_table()
-        self.server.sql("""CREATE TABLE "Größe & more" (id int PRIMARY KEY, note text);
-                           INSERT INTO "Größe & more" VALUES (1, 'a,b'), (2, NULL);
+        self.server.sql("""CREATE TABLE "Größe & 50%+?" (id int PRIMARY KEY, note text);
+                           INSERT INTO "Größe & 50%+?" VALUES (1, 'a,b'), (2, NULL);
                            CREATE TABLE empty (id int PRIMARY KEY)""")
         files = self.folder / "files"
         self.succeed(self.copy(f"file://{files}", *words))

@@ -11,7 +11,8 @@ As a program it serves another one, which finds it by its environment, and ends 
     s3_server.py BUCKET COMMAND…
 
 It is versitygw where that is installed (tools/install_test_servers.sh), which keeps objects as files and checks
-signatures; else moto_server, which keeps them in memory and checks nothing. FERRY_S3_SERVER names a program.
+signatures; else moto_server, which keeps them in memory and checks nothing. FERRY_S3_SERVER names one of these programs, or
+minio.
 """
 from __future__ import annotations
 
@@ -146,6 +147,7 @@ class S3Server:
             raise S3ServerError("no S3 service is installed; run tools/install_test_servers.sh s3")
         self.program = program
         self.is_moto = "moto" in program.name
+        self._health = "/moto-api/data.json" if self.is_moto else "/minio/health/ready" if "minio" in program.name else "/health"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.reader = S3Reader(self.port)
@@ -178,6 +180,9 @@ class S3Server:
         metadata = folder / "metadata"
         for each in (data, metadata):
             each.mkdir(exist_ok=True)
+        if "minio" in self.program.name:
+            return [str(self.program), "server", "--quiet", "--address", f"127.0.0.1:{self.port}", "--console-address",
+                    f"127.0.0.1:{free_port()}", str(data)]
         # The folder for metadata spares the file system extended attributes.
         return [str(self.program), "--port", f"127.0.0.1:{self.port}", "--health", "/health", "--quiet",
                 "posix", "--sidecar", str(metadata), str(data)]
@@ -185,7 +190,7 @@ class S3Server:
     def start(self) -> None:
         log = Path(self._folder.name) / "log"
         environment = {"PATH": os.environ["PATH"], "HOME": self._folder.name, "ROOT_ACCESS_KEY": ACCESS_KEY,
-                       "ROOT_SECRET_KEY": SECRET_KEY}
+                       "ROOT_SECRET_KEY": SECRET_KEY, "MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY}
         with log.open("ab") as out:
             self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self._command()], env=environment,
                                              stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -198,9 +203,13 @@ class S3Server:
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", "/moto-api/data.json" if self.is_moto else "/health")
-            return connection.getresponse().status == 200
-        except OSError:
+            connection.request("GET", self._health)
+            if connection.getresponse().status != 200:
+                return False
+            # A service may be healthy before it answers.
+            self.reader.request("GET", "/")
+            return True
+        except (OSError, S3ServerError):
             return False
         finally:
             connection.close()

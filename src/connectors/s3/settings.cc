@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -70,6 +71,12 @@ BucketSettings bucket_of(const model::Endpoint& endpoint, const SettingReader& s
                              .remedy = "Give the bucket's name; a folder in it is BucketFolder."});
   }
   if (!endpoint.endpoint_url.empty()) aws::parse_service_url(endpoint.endpoint_url);
+  // They become headers.
+  for (const char* header : {"ServerSideEncryptionKmsKeyId", "ExpectedBucketOwner"}) {
+    if (std::ranges::all_of(settings.text(header), [](char c) { return c > ' ' && c <= '~'; })) continue;
+    throw Error(ErrorKind::kDocumentInvalid,
+                fmt::format("{} has a character that no such value has", header));
+  }
   return {.endpoint_url = endpoint.endpoint_url,
           .name = name,
           .certificate_authorities = endpoint.certificate_pem,

@@ -52,6 +52,8 @@ TEST(S3TargetSettings, RefusesWhatIsNoPlace) {
   EXPECT_EQ(refusal_of("http://user@h", {{"BucketName", "lake"}}), ErrorKind::kDocumentInvalid);
   EXPECT_EQ(refusal_of("http://h", {}), ErrorKind::kDocumentInvalid);
   EXPECT_EQ(refusal_of("http://h", {{"BucketName", "lake/raw"}}), ErrorKind::kDocumentInvalid);
+  EXPECT_EQ(refusal_of("http://h", {{"BucketName", "lake"}, {"ExpectedBucketOwner", "1\r\nx: y"}}),
+            ErrorKind::kDocumentInvalid);
   EXPECT_EQ(refusal_of("http://h", {{"BucketName", "lake"}, {"BucketFolder", "../x"}}),
             ErrorKind::kDocumentInvalid);
 }
