@@ -35,10 +35,11 @@ struct FreeList {
 using HeaderList = std::unique_ptr<curl_slist, FreeList>;
 
 void append(HeaderList& list, const std::string& line) {
-  curl_slist* longer = ::curl_slist_append(list.get(), line.c_str());
-  if (longer == nullptr) throw std::bad_alloc();
-  (void)list.release();
-  list.reset(longer);
+  curl_slist* shorter = list.release();
+  list.reset(::curl_slist_append(shorter, line.c_str()));
+  if (list) return;
+  list.reset(shorter);
+  throw std::bad_alloc();
 }
 
 // One request under way; what libcurl's callbacks see.
@@ -131,11 +132,12 @@ class CurlHttp final : public Http {
     Transfer transfer{
         .body_left = request.body, .body = request.body, .response = {}, .stop = std::move(stop)};
     std::string query = canonical_query(request);
-    std::string url = request.address.url() + encoded_path(request) + (query.empty() ? "" : "?" + query);
+    std::string url = request.address.url() + encoded_path(request);
+    if (!query.empty()) url.append("?").append(query);
     HeaderList headers;
     for (const auto& [name, value] : request.headers) {
       // libcurl's form of a header without a value.
-      append(headers, value.empty() ? name + ";" : name + ": " + value);
+      append(headers, value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
     }
     append(headers, "Expect:");
     append(headers, "Accept:");

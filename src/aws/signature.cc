@@ -48,11 +48,8 @@ Digest hmac(const Digest& key, std::string_view text) {
 std::string canonical_value(std::string_view value) {
   std::string text;
   for (char c : value) {
-    if (c != ' ') {
-      text += c;
-    } else if (!text.empty() && text.back() != ' ') {
-      text += c;
-    }
+    bool superfluous = c == ' ' && (text.empty() || text.back() == ' ');
+    if (!superfluous) text += c;
   }
   if (!text.empty() && text.back() == ' ') text.pop_back();
   return text;
