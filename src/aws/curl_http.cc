@@ -187,6 +187,8 @@ class CurlHttp final : public Http {
                      .len = options_.certificate_authorities.size(),
                      .flags = CURL_BLOB_NOCOPY};
       ::curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+      // Named authorities are all that is trusted.
+      ::curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
     }
 
     CURLcode code = ::curl_easy_perform(curl);

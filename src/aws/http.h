@@ -82,7 +82,7 @@ class Http {
 };
 
 struct HttpOptions {
-  std::string certificate_authorities = {};  // PEM; empty = the system's.
+  std::string certificate_authorities = {};  // PEM, all that are trusted; empty = the system's.
   std::chrono::milliseconds connect_timeout{10000};
   bool use_proxy = true;  // What http_proxy and https_proxy name.
 };

@@ -35,11 +35,6 @@ model::Endpoint parse_target_uri(std::string_view uri) {
   target.identifier = "target";
   target.engine_name = "s3";
   if (!uri.starts_with(kBucketScheme)) {
-    if (!uri.starts_with("file://")) {
-      throw base::Error(
-          base::ErrorKind::kUsage,
-          fmt::format("the target '{}' is neither file:///directory nor s3://bucket/folder", uri));
-    }
     target.endpoint_url = uri;
     return target;
   }

@@ -6,8 +6,9 @@
 
 namespace ferry::cli {
 
-// Reads "file:///directory" or "s3://bucket/folder". A bucket's service is the one that AWS_ENDPOINT_URL_S3
-// or AWS_ENDPOINT_URL names, else AWS. Throws Error(kUsage) for another scheme.
+// Reads "s3://bucket/folder"; anything else, such as "file:///directory", is the endpoint's URL, which the
+// connector judges. A bucket's service is the one that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names, else
+// AWS. Throws Error(kUsage) where no bucket is named.
 model::Endpoint parse_target_uri(std::string_view uri);
 
 }  // namespace ferry::cli

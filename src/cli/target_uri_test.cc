@@ -43,11 +43,18 @@ TEST_F(TargetUri, TakesTheServiceFromTheEnvironment) {
   EXPECT_EQ(parse_target_uri("s3://lake").endpoint_url, "");
 }
 
-TEST_F(TargetUri, RefusesOtherSchemes) {
-  for (const char* other : {"", "/data", "ftp://h", "s3://", "s3:///x", "data", "https://h/lake"}) {
+TEST_F(TargetUri, LeavesOtherSchemesToTheConnector) {
+  for (const char* other : {"", "/data", "ftp://h", "https://h"}) {
+    EXPECT_EQ(parse_target_uri(other).endpoint_url, other);
+    EXPECT_TRUE(parse_target_uri(other).settings.empty());
+  }
+}
+
+TEST_F(TargetUri, RefusesABucketWithoutAName) {
+  for (const char* bad : {"s3://", "s3:///folder"}) {
     try {
-      parse_target_uri(other);
-      ADD_FAILURE() << other;
+      parse_target_uri(bad);
+      ADD_FAILURE() << bad;
     } catch (const base::Error& error) {
       EXPECT_EQ(error.kind(), base::ErrorKind::kUsage);
     }

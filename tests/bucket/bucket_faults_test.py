@@ -2,6 +2,9 @@
 """Nothing is lost, doubled or left behind when Ferry dies, the service dies, answers are lost or connections cut."""
 from __future__ import annotations
 
+import random
+import secrets
+
 from bucket_case import BUCKET, CSV, BucketCase, FerryCommand, main
 from ferry_command import DEADLINE_S, wait_for
 from s3_gateway import Fault
@@ -131,6 +134,44 @@ class RestartedServiceTest(FaultCase):
         self.s3.kill()
         self.s3.start()
         command.wait_for_output("following changes")
+        self.finish(command)
+
+
+    def test_everything_dies_again_and_again(self) -> None:
+        if not self.s3.keeps_objects:
+            self.skipTest("moto_server forgets its objects when it ends")
+        seed = secrets.randbelow(1 << 32)
+        chance = random.Random(seed)
+        print(f"seed {seed}", flush=True)
+
+        def ferry_dies(command: FerryCommand) -> FerryCommand:
+            calls = len(self.gateway.calls) + chance.randrange(8)
+            command.wait_until(lambda: len(self.gateway.calls) >= calls, "calls")
+            command.kill()
+            starts = self.gateway.counts()["ListMultipartUploads"]
+            command = self.follow()
+            # Before it has been in contact with its target a copy does not wait for it.
+            command.wait_until(lambda: self.gateway.counts()["ListMultipartUploads"] > starts, "the start")
+            return command
+
+        def service_dies(command: FerryCommand) -> FerryCommand:
+            self.s3.kill()
+            calls = len(self.gateway.calls) + chance.randrange(1, 4)
+            command.wait_until(lambda: len(self.gateway.calls) >= calls, "attempts while the service is gone")
+            self.s3.start()
+            return command
+
+        def calls_fail(command: FerryCommand) -> FerryCommand:
+            for action in ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "DeleteObject"):
+                fault = chance.choice([Fault.cut(), Fault.cut(1 << 20), Fault.lost_answer(), Fault.answer(503, "SlowDown")])
+                self.gateway.inject(action, fault, times=chance.randrange(1, 3), skip=chance.randrange(2))
+            return command
+
+        command = self.follow()
+        for number in range(1, 13):
+            self.change(number * 10000)
+            with self.subTest(seed=seed, number=number):
+                command = chance.choice([ferry_dies, ferry_dies, service_dies, calls_fail])(command)
         self.finish(command)
 
 

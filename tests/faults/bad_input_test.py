@@ -419,7 +419,7 @@ class BadInputTest(BadInput):
         self.assertEqual((self.folder / "file").read_text(encoding="utf-8"), "a file\n")
 
     def test_target_of_another_form(self) -> None:
-        self.assert_error(self.start_copy(self.uri(), target="s3://bucket/folder"), "unsupported", 8, "file:///")
+        self.assert_error(self.start_copy(self.uri(), target="ftp://host/folder"), "unsupported", 8, "file:///")
         self.assert_error(self.start_copy(self.uri(), target="target"), "unsupported", 8, "file:///")
 
     def test_files_larger_than_the_limit(self) -> None:
