@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kPartBytes = 5 << 20;
 constexpr std::chrono::seconds kDeadline{30};
+constexpr std::chrono::milliseconds kBlocksAfter{200};
 
 class KnownKeys final : public aws::CredentialSource {
  public:
@@ -61,6 +62,8 @@ class MemoryBucket final : public aws::Http {
   void let_go_at(int parts_under_way) {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(changed_.wait_for(lock, kDeadline, [&] { return under_way_ >= parts_under_way; }));
+    // One more would come soon; that none does cannot be waited for.
+    changed_.wait_for(lock, kBlocksAfter, [&] { return under_way_ > parts_under_way; });
     held_ = false;
     changed_.notify_all();
   }
