@@ -28,9 +28,8 @@ class Channel {
   // means that stop was requested.
   Pushed push(T& item, std::size_t bytes, std::chrono::milliseconds timeout, std::stop_token stop) {
     std::unique_lock lock(mutex_);
-    bool in_time = room_.wait_for(lock, stop, timeout, [&] {
-      return closed_ || items_.empty() || bytes_ + bytes <= bytes_max_;
-    });
+    bool in_time = room_.wait_for(lock, stop, timeout,
+                                  [&] { return closed_ || items_.empty() || bytes_ + bytes <= bytes_max_; });
     if (closed_ || stop.stop_requested()) return Pushed::kClosed;
     if (!in_time) return Pushed::kTimedOut;
     items_.push_back({std::move(item), bytes});

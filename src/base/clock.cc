@@ -10,7 +10,9 @@ class RealClock : public Clock {
     return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
   }
 
-  std::chrono::steady_clock::time_point steady_now() const override { return std::chrono::steady_clock::now(); }
+  std::chrono::steady_clock::time_point steady_now() const override {
+    return std::chrono::steady_clock::now();
+  }
 
   bool wait(std::chrono::milliseconds duration, std::stop_token stop) override {
     std::mutex mutex;

@@ -22,7 +22,8 @@ struct Armed {
     auto colon = text.find(':');
     name = text.substr(0, colon);
     int passages = 1;
-    if (colon != std::string_view::npos) std::from_chars(text.data() + colon + 1, text.data() + text.size(), passages);
+    if (colon != std::string_view::npos)
+      std::from_chars(text.data() + colon + 1, text.data() + text.size(), passages);
     passages_left = passages;
   }
 };

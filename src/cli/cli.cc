@@ -27,7 +27,8 @@ using base::Error;
 using base::ErrorKind;
 
 constexpr const char* kFooter =
-    "Exit codes and errors are listed in docs/errors.md. A run that was killed or stopped goes on when the same command "
+    "Exit codes and errors are listed in docs/errors.md. A run that was killed or stopped goes on when the "
+    "same command "
     "is given again.";
 
 void add_task_options(CLI::App& command, TaskArguments& arguments) {
@@ -39,8 +40,10 @@ void add_task_options(CLI::App& command, TaskArguments& arguments) {
 }
 
 void add_copy_options(CLI::App& command, CopyArguments& arguments, bool required) {
-  CLI::Option* source = command.add_option("source", arguments.source, "postgresql://user:password@host:port/database");
-  CLI::Option* target = command.add_option("target", arguments.target, "file:///directory or s3://bucket/folder");
+  CLI::Option* source =
+      command.add_option("source", arguments.source, "postgresql://user:password@host:port/database");
+  CLI::Option* target =
+      command.add_option("target", arguments.target, "file:///directory or s3://bucket/folder");
   if (required) {
     source->required();
     target->required();
@@ -76,15 +79,19 @@ int print_error(const Error& error) {
 
 int run(int argc, char** argv, const connector::Registry& registry) {
   harden_process();
-  CLI::App app("Ferry moves data from PostgreSQL into files in AWS DMS's layout, and keeps following its changes.", "ferry");
+  CLI::App app(
+      "Ferry moves data from PostgreSQL into files in AWS DMS's layout, and keeps following its changes.",
+      "ferry");
   app.set_version_flag("--version", std::string("ferry ") + FERRY_VERSION);
   app.footer(kFooter);
   app.require_subcommand(1);
 
   CopyArguments copy_arguments;
-  CLI::App* copy = app.add_subcommand("copy", "Copy tables of a PostgreSQL database into CSV or Parquet files");
+  CLI::App* copy =
+      app.add_subcommand("copy", "Copy tables of a PostgreSQL database into CSV or Parquet files");
   add_copy_options(*copy, copy_arguments, true);
-  copy->add_option("--tables", copy_arguments.tables, "schema.table with DMS's wildcards % and _; repeatable [all tables]")
+  copy->add_option("--tables", copy_arguments.tables,
+                   "schema.table with DMS's wildcards % and _; repeatable [all tables]")
       ->option_text("PATTERN")
       ->take_all();
   copy->add_flag("--follow", copy_arguments.follow, "Keep following changes until interrupted");
@@ -95,20 +102,24 @@ int run(int argc, char** argv, const connector::Registry& registry) {
 
   RunArguments run_arguments;
   CLI::App* run_task = app.add_subcommand("run", "Run a replication task described by DMS's own documents");
-  run_task->add_option("document", run_arguments.document, "JSON with SourceEndpoint, TargetEndpoint, ReplicationTask")
+  run_task
+      ->add_option("document", run_arguments.document,
+                   "JSON with SourceEndpoint, TargetEndpoint, ReplicationTask")
       ->required()
       ->option_text("TASK.json");
   add_task_options(*run_task, run_arguments.task);
 
   CopyArguments clean_copy;
   RunArguments clean_run;
-  CLI::App* clean = app.add_subcommand("clean", "Remove what a task made on its source, and its state; files stay");
+  CLI::App* clean =
+      app.add_subcommand("clean", "Remove what a task made on its source, and its state; files stay");
   add_copy_options(*clean, clean_copy, true);
   clean->get_option("target")->required(false);
   clean->get_option("source")->description("postgresql://user:password@host:port/database, or TASK.json");
   clean->add_option("--state", clean_copy.task.state, "Folder of the task's state")->option_text("DIR");
 
-  CLI::App* failpoints = app.add_subcommand("failpoints", "List the names that FERRY_FAILPOINT takes (for tests)");
+  CLI::App* failpoints =
+      app.add_subcommand("failpoints", "List the names that FERRY_FAILPOINT takes (for tests)");
   failpoints->group("");
 
   try {
@@ -129,7 +140,8 @@ int run(int argc, char** argv, const connector::Registry& registry) {
         clean_run.document = clean_copy.source;
         clean_run.task = clean_copy.task;
       } else if (clean_copy.target.empty()) {
-        return print_error(Error(ErrorKind::kUsage, "`ferry clean` needs the copy's target as its second argument"));
+        return print_error(
+            Error(ErrorKind::kUsage, "`ferry clean` needs the copy's target as its second argument"));
       }
       return clean_command(clean_copy, clean_run, registry);
     }

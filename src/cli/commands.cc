@@ -100,10 +100,11 @@ Task copy_task(const CopyArguments& arguments) {
   definition.target = copy_target(arguments);
   definition.table_mappings = patterns_json(arguments.tables);
   // The same bucket's name means another bucket at another service.
-  std::string service = definition.target.endpoint_url == arguments.target ? "" : definition.target.endpoint_url;
-  std::filesystem::path state = arguments.task.state.value_or(
-      default_state_folder("copy", {definition.source.server_name, std::to_string(definition.source.port),
-                                    definition.source.database_name, service + arguments.target, arguments.format}));
+  std::string service =
+      definition.target.endpoint_url == arguments.target ? "" : definition.target.endpoint_url;
+  std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
+      "copy", {definition.source.server_name, std::to_string(definition.source.port),
+               definition.source.database_name, service + arguments.target, arguments.format}));
   engine::TaskOptions options = options_of(arguments.task);
   options.fail_on_first_contact = true;
   options.load_threads = std::max(1U, std::thread::hardware_concurrency());

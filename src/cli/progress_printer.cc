@@ -28,9 +28,11 @@ std::string_view text_of(engine::TaskEnd end) {
       return "The full load was finished by an earlier run; nothing was done. --restart loads anew.";
     case engine::TaskEnd::kStopped: return "Stopped; the same command goes on from here.";
     case engine::TaskEnd::kAfterFullLoad:
-      return "Stopped after the full load, as StopTaskCachedChangesNotApplied says; the same command goes on from here.";
+      return "Stopped after the full load, as StopTaskCachedChangesNotApplied says; the same command goes on "
+             "from here.";
     case engine::TaskEnd::kAfterCachedChanges:
-      return "Stopped after the cached changes, as StopTaskCachedChangesApplied says; the same command goes on from here.";
+      return "Stopped after the cached changes, as StopTaskCachedChangesApplied says; the same command goes "
+             "on from here.";
   }
   return "";
 }
@@ -59,8 +61,8 @@ void ProgressPrinter::table_loaded(const model::TableName& table, std::int64_t r
   std::lock_guard lock(mutex_);
   rows_loaded_ += rows;
   double rate = static_cast<double>(rows) / std::max(seconds, 1e-3);
-  print(fmt::format("loaded   {:<40} {:>14} rows {:>8.2f} s {:>12} rows/s", model::to_string(table), grouped(rows),
-                    seconds, grouped(static_cast<std::int64_t>(rate))));
+  print(fmt::format("loaded   {:<40} {:>14} rows {:>8.2f} s {:>12} rows/s", model::to_string(table),
+                    grouped(rows), seconds, grouped(static_cast<std::int64_t>(rate))));
 }
 
 void ProgressPrinter::table_load_started(const model::TableVersion& table, std::int64_t) {
@@ -88,24 +90,27 @@ void ProgressPrinter::changes_started(std::string_view position) {
   print(fmt::format("following changes from {}", position));
 }
 
-void ProgressPrinter::changes_applied(std::int64_t transactions, std::int64_t rows, std::string_view position) {
+void ProgressPrinter::changes_applied(std::int64_t transactions, std::int64_t rows,
+                                      std::string_view position) {
   std::lock_guard lock(mutex_);
   auto now = std::chrono::steady_clock::now();
   if (rows == 0 || now - last_changes_line_ < kChangesLineInterval) return;
   last_changes_line_ = now;
-  print(fmt::format("applied  {} changes of {} transactions, through {}", grouped(rows), grouped(transactions), position));
+  print(fmt::format("applied  {} changes of {} transactions, through {}", grouped(rows),
+                    grouped(transactions), position));
 }
 
 void ProgressPrinter::print_summary(const engine::TaskResult& result) {
   std::lock_guard lock(mutex_);
   print("");
-  print(fmt::format("{:<40} {:>14} {:>10} {:>10} {:>10} {:>8}", "table", "loaded", "inserts", "updates", "deletes",
-                    "errors"));
+  print(fmt::format("{:<40} {:>14} {:>10} {:>10} {:>10} {:>8}", "table", "loaded", "inserts", "updates",
+                    "deletes", "errors"));
   for (const engine::TableResult& table : result.tables) {
     const engine::TableStatistics& counts = table.statistics;
     print(fmt::format("{:<40} {:>14} {:>10} {:>10} {:>10} {:>8}{}", model::to_string(table.source),
                       grouped(table.rows_loaded), grouped(counts.inserts), grouped(counts.updates),
-                      grouped(counts.deletes), grouped(counts.full_load_error_rows + counts.change_error_rows),
+                      grouped(counts.deletes),
+                      grouped(counts.full_load_error_rows + counts.change_error_rows),
                       table.phase == engine::TablePhase::kError ? "  suspended" : ""));
   }
   for (const engine::TableResult& table : result.tables) {

@@ -19,10 +19,11 @@ using base::ErrorKind;
 constexpr std::string_view kForm = "postgresql://user:password@host:port/database";
 
 Error bad(std::string_view what) {
-  Error::Parts parts{.message = fmt::format("the source URI {}", what),
-                     .remedy = fmt::format("Write it as {}; characters such as '@', ':', '/' and '%' inside a part "
-                                           "are written %40, %3A, %2F, %25.",
-                                           kForm)};
+  Error::Parts parts{
+      .message = fmt::format("the source URI {}", what),
+      .remedy = fmt::format("Write it as {}; characters such as '@', ':', '/' and '%' inside a part "
+                            "are written %40, %3A, %2F, %25.",
+                            kForm)};
   return Error(ErrorKind::kUsage, std::move(parts));
 }
 
@@ -103,8 +104,9 @@ void read_host(model::Endpoint& endpoint, std::string_view host_port) {
 void read_parameter(model::Endpoint& endpoint, std::string_view parameter) {
   std::size_t equals = parameter.find('=');
   std::string name = percent_decoded(parameter.substr(0, equals), "parameters");
-  std::string value =
-      equals == std::string_view::npos ? std::string() : percent_decoded(parameter.substr(equals + 1), "parameters");
+  std::string value = equals == std::string_view::npos
+                          ? std::string()
+                          : percent_decoded(parameter.substr(equals + 1), "parameters");
   if (name == "sslmode") {
     if (value != "disable" && value != "require" && value != "verify-ca" && value != "verify-full") {
       throw bad("has an sslmode other than disable, require, verify-ca and verify-full");

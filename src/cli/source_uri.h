@@ -6,9 +6,9 @@
 
 namespace ferry::cli {
 
-// Reads "postgresql://user:password@host:port/database?sslmode=…&sslrootcert=FILE" (the URI form of the PostgreSQL
-// manual, section 34.1.1.2, with one host). Parts are percent-decoded. "host" may be in brackets, or absent for the
-// local socket. Throws Error(kUsage), never with the password in it.
+// Reads "postgresql://user:password@host:port/database?sslmode=…&sslrootcert=FILE" (the URI form of the
+// PostgreSQL manual, section 34.1.1.2, with one host). Parts are percent-decoded. "host" may be in brackets,
+// or absent for the local socket. Throws Error(kUsage), never with the password in it.
 model::Endpoint parse_source_uri(std::string_view uri);
 
 // Overwrites the password of a URI in place with '*'. Text that is no URI is left alone.

@@ -10,7 +10,8 @@ namespace ferry::cli {
 namespace {
 
 TEST(SourceUri, ReadsAndDecodesEveryPart) {
-  model::Endpoint endpoint = parse_source_uri("postgresql://us%40er:p%3A%2F%25%20w@db.example:6543/my%2Fdb?sslmode=require");
+  model::Endpoint endpoint =
+      parse_source_uri("postgresql://us%40er:p%3A%2F%25%20w@db.example:6543/my%2Fdb?sslmode=require");
   EXPECT_EQ(endpoint.engine_name, "postgres");
   EXPECT_EQ(endpoint.username, "us@er");
   EXPECT_EQ(endpoint.password.reveal(), "p:/% w");
@@ -35,9 +36,10 @@ TEST(SourceUri, APasswordMayHoldAnAtSign) {
 
 TEST(SourceUri, RefusesWithoutShowingThePassword) {
   for (std::string uri :
-       {"mysql://u:geheim@h/d", "postgresql://u:geheim@h", "postgresql://u:geheim@h:99999/d", "postgresql://u:geheim@h:x/d",
-        "postgresql://u:geheim%zz@h/d", "postgresql://u:geheim@h/d?x=1", "postgresql://u:geheim@h/d?sslmode=maybe",
-        "postgresql://u:geheim@a,b/d", "postgresql://u:geheim@[::1/d", ""}) {
+       {"mysql://u:geheim@h/d", "postgresql://u:geheim@h", "postgresql://u:geheim@h:99999/d",
+        "postgresql://u:geheim@h:x/d", "postgresql://u:geheim%zz@h/d", "postgresql://u:geheim@h/d?x=1",
+        "postgresql://u:geheim@h/d?sslmode=maybe", "postgresql://u:geheim@a,b/d",
+        "postgresql://u:geheim@[::1/d", ""}) {
     try {
       parse_source_uri(uri);
       ADD_FAILURE() << uri;

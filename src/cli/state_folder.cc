@@ -22,8 +22,9 @@ std::filesystem::path state_home() {
   if (home != nullptr && *home == '/') return home;
   home = ::getenv("HOME");
   if (home == nullptr || *home == '\0') {
-    Error::Parts parts{.message = "there is no place for the task's state: neither XDG_STATE_HOME nor HOME is set",
-                       .remedy = "Name a folder with --state."};
+    Error::Parts parts{
+        .message = "there is no place for the task's state: neither XDG_STATE_HOME nor HOME is set",
+        .remedy = "Name a folder with --state."};
     throw Error(ErrorKind::kUsage, std::move(parts));
   }
   return std::filesystem::path(home) / ".local" / "state";
@@ -52,13 +53,15 @@ std::filesystem::path default_state_folder(const std::string& kind, const std::v
 void refuse_state_in_target(const std::filesystem::path& state, const model::Endpoint& target) {
   std::string_view url = target.endpoint_url;
   if (!url.starts_with(kFileScheme)) return;
-  std::filesystem::path folder = std::filesystem::weakly_canonical(std::filesystem::path(url.substr(kFileScheme.size())));
+  std::filesystem::path folder =
+      std::filesystem::weakly_canonical(std::filesystem::path(url.substr(kFileScheme.size())));
   std::filesystem::path own = std::filesystem::weakly_canonical(state);
   auto [in_folder, in_own] = std::ranges::mismatch(folder, own);
   bool trailing_slash = in_folder != folder.end() && in_folder->empty();
   if (in_folder != folder.end() && !trailing_slash) return;
-  Error::Parts parts{.message = fmt::format("the task's state would lie in the target folder {}", folder.string()),
-                     .remedy = "Name another folder with --state, or another target."};
+  Error::Parts parts{
+      .message = fmt::format("the task's state would lie in the target folder {}", folder.string()),
+      .remedy = "Name another folder with --state, or another target."};
   throw Error(ErrorKind::kUsage, std::move(parts));
 }
 

@@ -6,7 +6,8 @@
 
 namespace ferry::connector {
 
-// One thing a connector found out about its endpoint. Connection tests, `check` and assessments only print it.
+// One thing a connector found out about its endpoint. Connection tests, `check` and assessments only print
+// it.
 struct Prerequisite {
   std::string name;  // "wal_level"
   bool met = false;

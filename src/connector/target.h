@@ -71,9 +71,9 @@ class TargetTables {
   // PrepMode: it was not finished. What other loads wrote stays. Repeating it changes nothing.
   virtual void discard_load(const model::TableName& table, std::uint64_t load_epoch) = 0;
 
-  // Removes what applying the transaction with this commit position has made durable for the table: the engine copies
-  // a table's rows as one transaction of inserts, which was not finished and will not come again. Nothing to do for a
-  // target with an atomic checkpoint. Repeating it changes nothing.
+  // Removes what applying the transaction with this commit position has made durable for the table: the
+  // engine copies a table's rows as one transaction of inserts, which was not finished and will not come
+  // again. Nothing to do for a target with an atomic checkpoint. Repeating it changes nothing.
   virtual void discard_changes(const model::TableName& table, const model::StreamPosition& commit) = 0;
 };
 

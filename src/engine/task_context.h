@@ -29,7 +29,8 @@ struct TaskContext {
   connector::ForeignObjects foreign_objects;
   std::int64_t load_threads = 1;
   LobRule::OnTruncation on_lob_truncation = LobRule::OnTruncation::kWarn;
-  // How long a stream goes on after a table has appeared, so that tables made one after another share a pause.
+  // How long a stream goes on after a table has appeared, so that tables made one after another share a
+  // pause.
   std::chrono::milliseconds gather_interval{500};
   MemoryBudget budget;
 };

@@ -35,7 +35,8 @@ class TaskObserver {
   virtual void table_rows_loaded(const model::TableName& /*table*/, std::int64_t /*rows*/) {}
   virtual void table_loaded(const model::TableName& /*table*/, std::int64_t /*rows*/, double /*seconds*/) {}
   virtual void table_failed(const model::TableName& /*table*/, std::string_view /*error*/) {}
-  // With the bytes of log that the source has written since the start and keeps; below 0 where that is not known.
+  // With the bytes of log that the source has written since the start and keeps; below 0 where that is not
+  // known.
   virtual void load_finished(std::int64_t /*log_bytes_kept*/) {}
   virtual void changes_started(std::string_view /*position*/) {}
   // After each stored checkpoint: rows and transactions applied in this run so far.

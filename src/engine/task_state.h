@@ -65,8 +65,8 @@ struct TableState {
   // CopyAs::kInserts in phase kLoading: where the inserts stand in the stream. A checkpoint that has come
   // here says that they are durable.
   model::StreamPosition copy_position = {};
-  // The shape (shape_text()) that the table keeps on the target whatever becomes of it on the source; empty in tasks
-  // whose target follows the source, and where it is not known yet.
+  // The shape (shape_text()) that the table keeps on the target whatever becomes of it on the source; empty
+  // in tasks whose target follows the source, and where it is not known yet.
   std::string shape = {};
 };
 

@@ -253,7 +253,8 @@ TEST_F(TaskStateTest, AStateOfVersion2IsTakenOver) {
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open((folder_ / "state.db").c_str(), &database), SQLITE_OK);
   // What version 3 added.
-  const char* back = "ALTER TABLE tables DROP COLUMN shape; UPDATE facts SET value = '2' WHERE name = 'version'";
+  const char* back =
+      "ALTER TABLE tables DROP COLUMN shape; UPDATE facts SET value = '2' WHERE name = 'version'";
   ASSERT_EQ(sqlite3_exec(database, back, nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(database);
   {

@@ -31,7 +31,8 @@ BatchCells::BatchCells(const RecordBatch& batch) : batch_(batch), cells_(batch.t
 
 Cell BatchCells::cell_of(const Column& column, std::int64_t row) {
   std::int64_t at = column.start + row;
-  if (column.validity != nullptr && !bit_at(column.validity, at)) return {.state = CellState::kNull, .bytes = {}};
+  if (column.validity != nullptr && !bit_at(column.validity, at))
+    return {.state = CellState::kNull, .bytes = {}};
   if (column.is_bits) {
     static constexpr std::string_view kTruths("\0\1", 2);
     bool value = bit_at(reinterpret_cast<const std::uint8_t*>(column.values), at);
@@ -51,7 +52,8 @@ std::span<const Cell> BatchCells::row(std::int64_t row) {
   for (std::size_t i = 0; i < columns_.size(); ++i) cells_[i] = cell_of(columns_[i], row);
   const std::vector<OutOfDomain>& values = batch_.out_of_domain;
   while (next_out_of_domain_ < values.size() && values[next_out_of_domain_].row < row) ++next_out_of_domain_;
-  for (; next_out_of_domain_ < values.size() && values[next_out_of_domain_].row == row; ++next_out_of_domain_) {
+  for (; next_out_of_domain_ < values.size() && values[next_out_of_domain_].row == row;
+       ++next_out_of_domain_) {
     const OutOfDomain& value = values[next_out_of_domain_];
     cells_[value.column] = {.state = CellState::kOutOfDomain, .bytes = value.text};
   }

@@ -10,8 +10,8 @@
 namespace ferry::model {
 
 // The rows of a record batch as cells: from the canonical Arrow form to the canonical cell form of each type
-// (logical_type.h). Nothing is copied: a cell's bytes are the batch's. The batch must outlive it. Used by one thread,
-// which asks for the rows in order.
+// (logical_type.h). Nothing is copied: a cell's bytes are the batch's. The batch must outlive it. Used by one
+// thread, which asks for the rows in order.
 class BatchCells {
  public:
   explicit BatchCells(const RecordBatch& batch);

@@ -23,8 +23,8 @@ struct Sample {
   std::array<std::string, 2> cells;
 };
 
-// An array of the canonical Arrow type, made of buffers by this test itself. The row in front of the first is there
-// because arrays may begin anywhere in their buffers.
+// An array of the canonical Arrow type, made of buffers by this test itself. The row in front of the first is
+// there because arrays may begin anywhere in their buffers.
 std::shared_ptr<arrow::Array> array_of(const Sample& sample) {
   const std::vector<std::string> rows = {sample.cells[0], "", sample.cells[0], sample.cells[1]};
   std::string validity(1, '\x0D');  // Rows 0, 2 and 3.
@@ -68,7 +68,8 @@ std::vector<Sample> all_types() {
           {{.id = TypeId::kBlob}, {std::string("\xff\xfe", 2), "b"}},
           {{.id = TypeId::kDate}, {native<std::int32_t>(-1), native<std::int32_t>(20000)}},
           {{.id = TypeId::kTime, .scale = 6}, {native<std::int64_t>(1), native<std::int64_t>(86399999999)}},
-          {{.id = TypeId::kDatetime, .scale = 6}, {native<std::int64_t>(-5), native<std::int64_t>(1700000000000000)}}};
+          {{.id = TypeId::kDatetime, .scale = 6},
+           {native<std::int64_t>(-5), native<std::int64_t>(1700000000000000)}}};
 }
 
 TEST(BatchCells, EveryTypesArrowFormGivesItsCellForm) {
@@ -76,7 +77,8 @@ TEST(BatchCells, EveryTypesArrowFormGivesItsCellForm) {
   auto table = std::make_shared<TableVersion>();
   std::vector<std::shared_ptr<arrow::Array>> arrays;
   for (const Sample& sample : samples) {
-    table->columns.push_back({.name = to_string(sample.type) + std::to_string(arrays.size()), .type = sample.type});
+    table->columns.push_back(
+        {.name = to_string(sample.type) + std::to_string(arrays.size()), .type = sample.type});
     arrays.push_back(array_of(sample));
     ASSERT_TRUE(arrays.back()->ValidateFull().ok()) << to_string(sample.type);
   }
@@ -97,9 +99,11 @@ TEST(BatchCells, ValuesOutOfDomainComeWithTheirText) {
   auto table = std::make_shared<TableVersion>();
   Sample sample{{.id = TypeId::kDate}, {native<std::int32_t>(1), native<std::int32_t>(2)}};
   table->columns = {{.name = "a", .type = sample.type}, {.name = "b", .type = sample.type}};
-  RecordBatch batch{.table = table,
-                    .rows = arrow::RecordBatch::Make(arrow_schema(*table), 3, {array_of(sample), array_of(sample)}),
-                    .out_of_domain = {{.row = 0, .column = 1, .text = "infinity"}, {.row = 2, .column = 0, .text = "-infinity"}}};
+  RecordBatch batch{
+      .table = table,
+      .rows = arrow::RecordBatch::Make(arrow_schema(*table), 3, {array_of(sample), array_of(sample)}),
+      .out_of_domain = {{.row = 0, .column = 1, .text = "infinity"},
+                        {.row = 2, .column = 0, .text = "-infinity"}}};
   BatchCells cells(batch);
   EXPECT_EQ(cells.row(1)[0].state, CellState::kValue);
   auto last = cells.row(2);

@@ -87,7 +87,8 @@ void ChangeBatch::add_begin(std::uint64_t transaction) {
 
 void ChangeBatch::add_commit(std::uint64_t transaction, TransactionStamp stamp) {
   stamps_.push_back(std::move(stamp));
-  start(ChangeKind::kCommit, transaction, transaction, 0, static_cast<std::uint32_t>(stamps_.size()), Images::kNone);
+  start(ChangeKind::kCommit, transaction, transaction, 0, static_cast<std::uint32_t>(stamps_.size()),
+        Images::kNone);
 }
 
 void ChangeBatch::add_rollback(std::uint64_t transaction, std::uint64_t subtransaction) {

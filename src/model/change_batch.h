@@ -11,7 +11,8 @@
 
 namespace ferry::model {
 
-// What one entry of a source's log says. Begin to heartbeat frame transactions; the others change rows or tables.
+// What one entry of a source's log says. Begin to heartbeat frame transactions; the others change rows or
+// tables.
 enum class ChangeKind : std::uint8_t {
   kInsert,
   kUpdate,
@@ -20,9 +21,10 @@ enum class ChangeKind : std::uint8_t {
   kSchemaChange,  // The table's shape is `table` from here on (its name may have changed, or it is new).
   kDrop,          // The table is gone.
   kBegin,
-  kCommit,      // Carries the TransactionStamp.
-  kRollback,    // All of the transaction, or of the subtransaction named by `subtransaction`; each nested one has its own.
-  kHeartbeat,   // Nothing happened up to the stamp's resume position.
+  kCommit,     // Carries the TransactionStamp.
+  kRollback,   // All of the transaction, or of the subtransaction named by `subtransaction`; each nested one
+               // has its own.
+  kHeartbeat,  // Nothing happened up to the stamp's resume position.
 };
 
 enum class CellState : std::uint8_t {
@@ -44,19 +46,21 @@ struct Change {
   // transactions, without a place in the log.
   std::uint64_t transaction = 0;
   std::uint64_t subtransaction = 0;  // Equal to `transaction` unless the change belongs to a subtransaction.
-  const TableVersionPtr* table = nullptr;  // Null for changes of no table.
+  const TableVersionPtr* table = nullptr;   // Null for changes of no table.
   const TransactionStamp* stamp = nullptr;  // kCommit and kHeartbeat only.
-  // One cell per column of the table, or none: kInsert has after, kDelete before, kUpdate after and, where the
-  // log holds it, before.
+  // One cell per column of the table, or none: kInsert has after, kDelete before, kUpdate after and, where
+  // the log holds it, before.
   std::span<const Cell> before;
   std::span<const Cell> after;
 };
 
 // A run of changes in log order, in one arena. A capture fills it, readers walk it with a ChangeReader. The
-// arena's bytes are also the spill format (docs/formats/changes.md). Not thread-safe; moved between threads whole.
+// arena's bytes are also the spill format (docs/formats/changes.md). Not thread-safe; moved between threads
+// whole.
 class ChangeBatch {
  public:
-  // Starts a row change; then one add_cell() per column for each image, before first. `image` says which follow.
+  // Starts a row change; then one add_cell() per column for each image, before first. `image` says which
+  // follow.
   enum class Images : std::uint8_t { kNone = 0, kBefore = 1, kAfter = 2, kBoth = 3 };
 
   void add_row_change(ChangeKind kind, std::uint64_t transaction, std::uint64_t subtransaction,
@@ -74,8 +78,9 @@ class ChangeBatch {
   void add_rollback(std::uint64_t transaction, std::uint64_t subtransaction);
   void add_heartbeat(TransactionStamp stamp);
 
-  // The raw form of the changes between two offsets that ChangeReader::offset() gave, and a batch made of such a
-  // form again; `tables` are those of the batch it came from. Commits and heartbeats do not survive it.
+  // The raw form of the changes between two offsets that ChangeReader::offset() gave, and a batch made of
+  // such a form again; `tables` are those of the batch it came from. Commits and heartbeats do not survive
+  // it.
   std::string_view raw(std::size_t from, std::size_t to) const {
     return std::string_view(arena_).substr(from, to - from);
   }
@@ -107,7 +112,8 @@ class ChangeReader {
  public:
   explicit ChangeReader(const ChangeBatch& batch) : ChangeReader(batch, 0, batch.bytes()) {}
   // Only the changes between two offsets of an earlier walk.
-  ChangeReader(const ChangeBatch& batch, std::size_t from, std::size_t to) : batch_(batch), at_(from), end_(to) {}
+  ChangeReader(const ChangeBatch& batch, std::size_t from, std::size_t to)
+      : batch_(batch), at_(from), end_(to) {}
 
   // False at the end. What `change` points to is valid until the next call.
   bool next(Change& change);

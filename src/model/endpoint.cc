@@ -9,7 +9,8 @@ std::string to_string(const Endpoint& endpoint) {
     return fmt::format("{} at {}:{}/{}", endpoint.engine_name, endpoint.server_name, endpoint.port,
                        endpoint.database_name);
   }
-  if (!endpoint.endpoint_url.empty()) return fmt::format("{} at {}", endpoint.engine_name, endpoint.endpoint_url);
+  if (!endpoint.endpoint_url.empty())
+    return fmt::format("{} at {}", endpoint.engine_name, endpoint.endpoint_url);
   return endpoint.engine_name;
 }
 

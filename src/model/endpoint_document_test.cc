@@ -192,9 +192,9 @@ TEST(ExtraConnectionAttributes, RealStringsAreRead) {
   EXPECT_EQ(csv.choice("CannedAclForObjects"), "bucket-owner-full-control");
 
   // What this version does not carry out is refused, not ignored.
-  EXPECT_THROW(
-      s3_with_attributes("DatePartitionEnabled=true;DatePartitionSequence=YYYYMMDDHH;DatePartitionDelimiter=SLASH"),
-      base::Error);
+  EXPECT_THROW(s3_with_attributes(
+                   "DatePartitionEnabled=true;DatePartitionSequence=YYYYMMDDHH;DatePartitionDelimiter=SLASH"),
+               base::Error);
 }
 
 TEST(ExtraConnectionAttributes, GrammarIsTolerant) {

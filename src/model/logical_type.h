@@ -51,9 +51,9 @@ struct LogicalType {
   TypeId id = TypeId::kWstring;
   std::int32_t length = 0;     // STRING, WSTRING, BYTES: the largest length, 0 where the source names none.
   std::int16_t precision = 0;  // NUMERIC only; 0 = unconstrained.
-  std::int16_t scale = 0;      // NUMERIC: digits after the point. TIME, DATETIME: digits of the second, 0 to 6.
-  // TIME: the source's values have an offset from UTC, for which DMS's type has no place. Whoever writes such a value
-  // says so in a DataWarning.
+  std::int16_t scale = 0;  // NUMERIC: digits after the point. TIME, DATETIME: digits of the second, 0 to 6.
+  // TIME: the source's values have an offset from UTC, for which DMS's type has no place. Whoever writes such
+  // a value says so in a DataWarning.
   bool without_offset = false;
 
   friend bool operator==(const LogicalType&, const LogicalType&) = default;

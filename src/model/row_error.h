@@ -9,8 +9,8 @@ namespace ferry::model {
 
 // A row that cannot be carried over. It is counted, logged and handled under the task's DataErrorPolicy.
 struct RowError {
-  TableName table;     // On the target.
-  std::string key;     // The row's key columns as "name=value, …", or its place in the load for a keyless table.
+  TableName table;  // On the target.
+  std::string key;  // The row's key columns as "name=value, …", or its place in the load for a keyless table.
   std::string column;  // Empty where the whole row is refused.
   std::string reason;  // Without the value.
 };

@@ -7,9 +7,9 @@
 
 namespace ferry::model {
 
-// A place in one source's change stream: a connector's own value. `key` orders positions of one stream identity
-// by plain byte comparison; `text` is the source's own way to write the place ("4AF/B00000D0"). Positions of
-// two stream identities are never compared. An empty position is before every other.
+// A place in one source's change stream: a connector's own value. `key` orders positions of one stream
+// identity by plain byte comparison; `text` is the source's own way to write the place ("4AF/B00000D0").
+// Positions of two stream identities are never compared. An empty position is before every other.
 class StreamPosition {
  public:
   StreamPosition() = default;
@@ -19,8 +19,8 @@ class StreamPosition {
   const std::string& key() const { return key_; }
   const std::string& text() const { return text_; }
 
-  // The place right behind this one: after it, and before every other that is after it. For what Ferry itself puts into
-  // the order of a stream; a source never sees it.
+  // The place right behind this one: after it, and before every other that is after it. For what Ferry itself
+  // puts into the order of a stream; a source never sees it.
   StreamPosition just_after() const { return {key_ + '\0', text_ + '+'}; }
 
   friend bool operator==(const StreamPosition& a, const StreamPosition& b) { return a.key_ == b.key_; }

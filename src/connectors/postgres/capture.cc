@@ -305,11 +305,12 @@ void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint&
 }
 
 StreamPosition PostgresCapture::current_position(std::stop_token stop) {
-  // The WAL sender sends what is flushed, and a commit returns when it is. What is flushed may end inside a record
-  // whose rest an idle server leaves unwritten, so that its stream would not come that far; the commit of this
-  // statement's own transaction has it written.
+  // The WAL sender sends what is flushed, and a commit returns when it is. What is flushed may end inside a
+  // record whose rest an idle server leaves unwritten, so that its stream would not come that far; the commit
+  // of this statement's own transaction has it written.
   Result end = control(stop).run(
-      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END, "
+      "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() "
+      "END, "
       "CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END",
       "ask for the log's end", stop);
   return position_of(parse_lsn(end.text(0, 0)).value_or(Lsn{0}));

@@ -11,11 +11,12 @@
 #include "connectors/s3/object_names.h"
 #include "connectors/s3/target.h"
 
-// Changes as objects. Each table has at most one open object, which collects the table's rows in commit order until
-// its time or size is reached. Then its key and its cut (the first and last change in it) are stored, the object is
-// published, and the record is marked done. After a crash the source sends the same changes again: those an object
-// of the journal holds already are skipped, those of an object that was intended but not done are collected again
-// into the same key, and cut at the same change. So a change is in exactly one object, whatever the clock says.
+// Changes as objects. Each table has at most one open object, which collects the table's rows in commit order
+// until its time or size is reached. Then its key and its cut (the first and last change in it) are stored,
+// the object is published, and the record is marked done. After a crash the source sends the same changes
+// again: those an object of the journal holds already are skipped, those of an object that was intended but
+// not done are collected again into the same key, and cut at the same change. So a change is in exactly one
+// object, whatever the clock says.
 namespace ferry::s3 {
 namespace {
 
@@ -79,9 +80,10 @@ bool key_changed(const model::TableVersion& table, const Change& change) {
 
 Error replay_differs(const model::TableName& table, const ObjectRecord& intent, std::int64_t rows) {
   return Error(ErrorKind::kInternal,
-               {.message = fmt::format("the changes of {} that came again differ from those that {} was to hold: {} rows "
-                                       "instead of {}",
-                                       model::to_string(table), intent.key, rows, intent.rows),
+               {.message = fmt::format(
+                    "the changes of {} that came again differ from those that {} was to hold: {} rows "
+                    "instead of {}",
+                    model::to_string(table), intent.key, rows, intent.rows),
                 .remedy = "Please report this. Load the tables anew with --restart."});
 }
 
@@ -104,22 +106,16 @@ class S3TargetApply final : public connector::TargetApply {
       const model::TableName& name = (*change.table)->name;
       TableStream& stream = stream_of(name);
       ChangePoint point{.commit = stamp.commit_position, .ordinal = ordinals_[&stream]++};
-      bool outside = stamp.id == 0;  // Outside any transaction: seen when it was looked at, not in the log's order.
+      bool outside =
+          stamp.id == 0;  // Outside any transaction: seen when it was looked at, not in the log's order.
       if (!outside && stream.written_through && point <= *stream.written_through) continue;
       switch (change.kind) {
         case ChangeKind::kInsert:
         case ChangeKind::kUpdate:
-        case ChangeKind::kDelete:
-          add_rows(stream, change, stamp, point, errors);
-          break;
-        case ChangeKind::kTruncate:
-          remove_table(stream, name, request_.remove_on_truncate);
-          break;
-        case ChangeKind::kDrop:
-          remove_table(stream, name, request_.remove_on_drop && !outside);
-          break;
-        default:
-          break;
+        case ChangeKind::kDelete: add_rows(stream, change, stamp, point, errors); break;
+        case ChangeKind::kTruncate: remove_table(stream, name, request_.remove_on_truncate); break;
+        case ChangeKind::kDrop: remove_table(stream, name, request_.remove_on_drop && !outside); break;
+        default: break;
       }
     }
     accepted_ = after;
@@ -150,7 +146,8 @@ class S3TargetApply final : public connector::TargetApply {
   Checkpoint durable() const override {
     Checkpoint durable = accepted_;
     for (const auto& [name, stream] : streams_) {
-      if (stream.open && stream.open->before.resume_position < durable.resume_position) durable = stream.open->before;
+      if (stream.open && stream.open->before.resume_position < durable.resume_position)
+        durable = stream.open->before;
     }
     return durable;
   }
@@ -182,7 +179,8 @@ class S3TargetApply final : public connector::TargetApply {
     const S3TargetSettings& settings = target_->settings();
     bool moves = change.kind == ChangeKind::kUpdate &&
                  (table->identity == model::RowIdentity::kFullRow || key_changed(*table, change));
-    bool inserts = settings.cdc_inserts_only ? change.kind == ChangeKind::kInsert : change.kind != ChangeKind::kDelete;
+    bool inserts =
+        settings.cdc_inserts_only ? change.kind == ChangeKind::kInsert : change.kind != ChangeKind::kDelete;
     bool deletes = !settings.cdc_inserts_only && !settings.cdc_inserts_and_updates &&
                    (change.kind == ChangeKind::kDelete || moves);
     if (!inserts && !deletes) return;
@@ -190,7 +188,8 @@ class S3TargetApply final : public connector::TargetApply {
     OpenObject& object = object_for(stream, table, point);
     bool taken = false;
     auto add = [&](char op, std::span<const Cell> cells) {
-      taken |= object.writer->write_change({.op = op, .commit_time = stamp.commit_time, .cells = cells}, errors);
+      taken |=
+          object.writer->write_change({.op = op, .commit_time = stamp.commit_time, .cells = cells}, errors);
     };
     if (deletes) add('D', change.before);
     if (inserts) add(change.kind == ChangeKind::kUpdate && !moves ? 'U' : 'I', change.after);
@@ -202,7 +201,8 @@ class S3TargetApply final : public connector::TargetApply {
 
     if (++rows_since_relief_ >= kReliefRows) relieve_memory();
     if (!stream.open) return;
-    bool at_cut = object.intent ? object.intent->last <= point : object.writer->bytes() >= settings.cdc_bytes_min;
+    bool at_cut =
+        object.intent ? object.intent->last <= point : object.writer->bytes() >= settings.cdc_bytes_min;
     if (at_cut) close(table->name, stream);
   }
 
@@ -226,8 +226,9 @@ class S3TargetApply final : public connector::TargetApply {
       stream.intents.pop_front();
     }
     object.staged = target_->store().stage({.prefix = stream.prefix});
-    object.writer = make_writer(target_->settings(), *object.staged, changes_shape(target_->settings(), table),
-                                {.row_group_bytes_max = kRowGroupBytes, .rows_estimate = -1});
+    object.writer =
+        make_writer(target_->settings(), *object.staged, changes_shape(target_->settings(), table),
+                    {.row_group_bytes_max = kRowGroupBytes, .rows_estimate = -1});
     return object;
   }
 
@@ -256,22 +257,25 @@ class S3TargetApply final : public connector::TargetApply {
     }
     target_->publish(*object.staged, record);
     stream.written_through = record.last;
-    stream.last_name_time = std::max(stream.last_name_time, time_of_change_name(name_of(record.key)).value_or(0));
+    stream.last_name_time =
+        std::max(stream.last_name_time, time_of_change_name(name_of(record.key)).value_or(0));
   }
 
   // Names of a table strictly increase, and none is earlier than a commit in its object.
   std::string next_name(const TableStream& stream, const OpenObject& object) const {
-    base::UnixMicros time = std::max({whole_millis(target_->clock().now()), whole_millis(object.last_commit_time),
-                                      stream.last_name_time + kMicrosPerMilli});
+    base::UnixMicros time =
+        std::max({whole_millis(target_->clock().now()), whole_millis(object.last_commit_time),
+                  stream.last_name_time + kMicrosPerMilli});
     return change_name(time, target_->settings().extension());
   }
 
   void remove_table(TableStream& stream, const model::TableName& name, bool remove) {
     if (!remove) {
-      base::log_warning(base::kTargetApply,
-                        "{} was truncated or dropped on the source; its objects stay, because the task's settings do "
-                        "not name HandleSourceTableTruncated or HandleSourceTableDropped",
-                        model::to_string(name));
+      base::log_warning(
+          base::kTargetApply,
+          "{} was truncated or dropped on the source; its objects stay, because the task's settings do "
+          "not name HandleSourceTableTruncated or HandleSourceTableDropped",
+          model::to_string(name));
       if (stream.open && !stream.open->intent) close(name, stream);
       return;
     }
@@ -316,7 +320,8 @@ class S3TargetApply final : public connector::TargetApply {
 
 }  // namespace
 
-std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target, const ApplyRequest& request) {
+std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target,
+                                                   const ApplyRequest& request) {
   return std::make_unique<S3TargetApply>(std::move(target), request);
 }
 

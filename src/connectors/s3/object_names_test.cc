@@ -30,9 +30,10 @@ TEST(ObjectNames, KnowsDmsForms) {
                           "2024/02/29/20240229-235959123.csv", "20240229/20240229-235959123.parquet"}) {
     EXPECT_TRUE(has_dms_form(key)) << key;
   }
-  for (std::string key : {"LOAD1.csv", "LOAD0000000a.csv", "load00000001.csv", "notes.txt", "LOAD00000001.csv.bak",
-                          "backup/20240229-235959123.csv", "2024/02/29/LOAD00000001.csv", "20240229-2359591234.csv",
-                          ".ferry-1-2.partial", "_SUCCESS"}) {
+  for (std::string key :
+       {"LOAD1.csv", "LOAD0000000a.csv", "load00000001.csv", "notes.txt", "LOAD00000001.csv.bak",
+        "backup/20240229-235959123.csv", "2024/02/29/LOAD00000001.csv", "20240229-2359591234.csv",
+        ".ferry-1-2.partial", "_SUCCESS"}) {
     EXPECT_FALSE(has_dms_form(key)) << key;
   }
 }

@@ -16,7 +16,8 @@ constexpr std::chrono::milliseconds kCheckpointInterval{100};
 // Its changes in the shapes that are kept and under the LOB rule.
 class RuledTransaction final : public model::Transaction {
  public:
-  RuledTransaction(model::Transaction& transaction, FrozenShapes& shapes, LobRule& lobs, model::RowErrorSink& errors)
+  RuledTransaction(model::Transaction& transaction, FrozenShapes& shapes, LobRule& lobs,
+                   model::RowErrorSink& errors)
       : transaction_(transaction), shapes_(shapes), lobs_(lobs), errors_(errors) {}
 
   const model::TransactionStamp& stamp() const override { return transaction_.stamp(); }

@@ -71,7 +71,8 @@ ChangeRouter::Table& ChangeRouter::table_of(const model::TransactionStamp& stamp
   const model::TableVersion& version = **change.table;
   // A table that goes before it was ever heard of is no new one.
   bool goes = change.kind == ChangeKind::kDrop;
-  if (goes && !tables_.contains({version.source_table, version.name}) && !tables_.contains({0, version.name})) {
+  if (goes && !tables_.contains({version.source_table, version.name}) &&
+      !tables_.contains({0, version.name})) {
     return ignored_;
   }
   Table& table = find_or_make(stamp, version);
@@ -112,19 +113,21 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
 }
 
 // A table that the task does not have: its rows are copied in the next pause.
-ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp, const model::TableVersion& version) {
+ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp,
+                                          const model::TableVersion& version) {
   TableState state{.source = version.name,
                    .source_number = version.source_table,
                    .target = target_name(context_, version.name),
                    .phase = TablePhase::kQueued};
-  bool has_predecessor = std::ranges::any_of(
-      tables_, [&](const auto& entry) { return entry.second.ordinals != nullptr && entry.second.state.target == state.target; });
+  bool has_predecessor = std::ranges::any_of(tables_, [&](const auto& entry) {
+    return entry.second.ordinals != nullptr && entry.second.state.target == state.target;
+  });
   bool loads = model::has_full_load(context_.definition.migration_type);
   state.copy_as = loads && !has_predecessor ? CopyAs::kLoad : CopyAs::kInserts;
   // Found between transactions it has no place in the log; the copy then looks for one (copy_tables()).
   if (has_predecessor && stamp.id != 0) state.copy_after = stamp.resume_position;
-  base::log_info(base::kTablesManager, "table {} is new: its rows are copied {}", model::to_string(version.name),
-                 state.copy_as == CopyAs::kLoad ? "by a load" : "as inserts");
+  base::log_info(base::kTablesManager, "table {} is new: its rows are copied {}",
+                 model::to_string(version.name), state.copy_as == CopyAs::kLoad ? "by a load" : "as inserts");
   context_.state.set_table(state);
   if (!noticed_at_) noticed_at_ = context_.clock.steady_now();
   Table& table = add(std::move(state));
@@ -132,7 +135,8 @@ ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp, 
   return table;
 }
 
-// A table of the task under another name. Nothing is copied: what it has on the target stays under the old name.
+// A table of the task under another name. Nothing is copied: what it has on the target stays under the old
+// name.
 ChangeRouter::Table& ChangeRouter::follow(const Table& known, const model::TableVersion& version) {
   base::log_info(base::kTablesManager, "table {} is called {} now: its changes go there from here on",
                  model::to_string(known.state.source), model::to_string(version.name));
@@ -196,7 +200,8 @@ void ChangeRouter::checkpoint_stored(const model::Checkpoint& stored) {
   });
 }
 
-bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now, const model::Checkpoint& stored) const {
+bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now,
+                               const model::Checkpoint& stored) const {
   return std::ranges::any_of(waiting_, [&](const Table* table) {
     const model::StreamPosition& after = table->state.copy_after;
     if (!after.empty()) return stored.resume_position >= after;
@@ -232,7 +237,8 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     table.state.shape = shape_text(**change.table);
     context_.state.set_table(table.state);
   }
-  if (table.ordinals->transaction != transactions_) *table.ordinals = {.transaction = transactions_, .changes = 0};
+  if (table.ordinals->transaction != transactions_)
+    *table.ordinals = {.transaction = transactions_, .changes = 0};
   context_.row_errors.begin_change(table.ordinals->changes);
   if (change.kind != ChangeKind::kSchemaChange) ++table.ordinals->changes;
   switch (change.kind) {

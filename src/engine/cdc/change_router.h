@@ -15,13 +15,14 @@
 
 namespace ferry::engine {
 
-// Decides for every change of the stream whether it belongs to the task, and counts those that do. A change of a
-// loaded table that the table's copy already contains is left out: that is what makes load and changes fit exactly.
+// Decides for every change of the stream whether it belongs to the task, and counts those that do. A change
+// of a loaded table that the table's copy already contains is left out: that is what makes load and changes
+// fit exactly.
 //
-// It also notices tables that appear, change their names or go. A table that appears is queued in the state, and its
-// changes are left out: its copy, which is taken when the stream pauses, holds them. A table is known by its number
-// and name, so each change goes where the table's name of its time says, also when it comes again after a restart.
-// Used by one thread.
+// It also notices tables that appear, change their names or go. A table that appears is queued in the state,
+// and its changes are left out: its copy, which is taken when the stream pauses, holds them. A table is known
+// by its number and name, so each change goes where the table's name of its time says, also when it comes
+// again after a restart. Used by one thread.
 class ChangeRouter {
  public:
   using Statistics = std::map<model::TableName, TableStatistics>;
@@ -32,8 +33,8 @@ class ChangeRouter {
   // The transaction as the target is to see it. `transaction` and this router must outlive it.
   std::unique_ptr<model::Transaction> route(model::Transaction& transaction);
 
-  // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves past
-  // the row, so that a restart does not go on with the table. Throws as suspend_table().
+  // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves
+  // past the row, so that a restart does not go on with the table. Throws as suspend_table().
   void store_suspensions();
   // A checkpoint was stored.
   void checkpoint_stored(const model::Checkpoint& stored);
@@ -48,7 +49,8 @@ class ChangeRouter {
  private:
   class RoutedTransaction;
 
-  // The changes of one transaction that one target table gets, counted as the target does (connector::ChangePoint).
+  // The changes of one transaction that one target table gets, counted as the target does
+  // (connector::ChangePoint).
   struct Ordinals {
     std::uint64_t transaction = 0;  // transactions_ when it was last used.
     std::uint64_t changes = 0;
@@ -60,7 +62,7 @@ class ChangeRouter {
     bool left = false;                                // Has a name now that is not selected.
     std::shared_ptr<const model::SnapshotMark> mark;  // Null once every later transaction is after the copy.
     model::TableVersionPtr shape;                     // As the stream last said it.
-    std::uint64_t skipped_in = 0;                     // transactions_ when a change was last left out for the copy.
+    std::uint64_t skipped_in = 0;  // transactions_ when a change was last left out for the copy.
     Ordinals* ordinals = nullptr;
     TableStatistics* statistics = nullptr;
   };
@@ -88,7 +90,7 @@ class ChangeRouter {
   Table ignored_;
   std::vector<Table*> waiting_;
   std::vector<std::pair<TableState, model::StreamPosition>> leaving_;  // … once a checkpoint has come there.
-  std::optional<std::chrono::steady_clock::time_point> noticed_at_;    // The first of waiting_ in this stream.
+  std::optional<std::chrono::steady_clock::time_point> noticed_at_;  // The first of waiting_ in this stream.
   std::uint64_t transactions_ = 0;
   std::int64_t* uncounted_ = nullptr;  // The count of the row change that the target has in hand.
   std::int64_t rows_ = 0;

@@ -97,7 +97,8 @@ class StreamWriter {
   void progress() {
     if (applier_.progress()) {
       router_.checkpoint_stored(applier_.stored());
-      context_.observer.changes_applied(totals_.transactions, totals_.rows, applier_.stored().resume_position.text());
+      context_.observer.changes_applied(totals_.transactions, totals_.rows,
+                                        applier_.stored().resume_position.text());
     }
     auto now = context_.clock.steady_now();
     if (now < flush_due_ || !router_.wants_flush(applier_.accepted(), applier_.stored())) return;
@@ -150,7 +151,8 @@ StreamEnd run_change_stream(const TaskContext& context, connector::SourceCapture
     if (end == StreamEnd::kStopped) channel.pop(std::chrono::milliseconds(0), {});
   }
   writer.flush();
-  // The capture's thread has ended, so its calls are this thread's now: this one sends the last acknowledgement.
+  // The capture's thread has ended, so its calls are this thread's now: this one sends the last
+  // acknowledgement.
   capture.keep_alive();
   totals.spilled_bytes += sorter.spilled_bytes_total();
   // A stop is what was asked for, whatever waits for a copy.

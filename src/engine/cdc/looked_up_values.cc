@@ -21,10 +21,11 @@ using connector::ChangePoint;
 constexpr std::int64_t kEmptyAbove = 64 << 10;
 
 Error unusable(const std::filesystem::path& path) {
-  return Error(ErrorKind::kStateUnusable,
-               {.message = fmt::format("cannot keep looked-up values in {}: {}", path.string(), ::strerror(errno)),
-                .remedy = "Free disk space there, or move the state folder with --state.",
-                .vendor_code = {}});
+  return Error(
+      ErrorKind::kStateUnusable,
+      {.message = fmt::format("cannot keep looked-up values in {}: {}", path.string(), ::strerror(errno)),
+       .remedy = "Free disk space there, or move the state folder with --state.",
+       .vendor_code = {}});
 }
 
 // A name of only safe characters that no two tables share.
@@ -42,8 +43,8 @@ void append_text(std::string& out, std::string_view text) {
 
 }  // namespace
 
-// A record: size of what follows, commit key, commit text, ordinal, column, state, value. A torn last record, from a
-// kill in the middle of a write, is of a value that no object holds yet.
+// A record: size of what follows, commit key, commit text, ordinal, column, state, value. A torn last record,
+// from a kill in the middle of a write, is of a value that no object holds yet.
 class LookedUpValues::TableFile {
  public:
   explicit TableFile(std::filesystem::path path) : path_(std::move(path)) {
@@ -147,7 +148,8 @@ class LookedUpValues::TableFile {
     std::string bytes(size, '\0');
     std::size_t done = 0;
     while (done < size) {
-      ssize_t got = ::pread(descriptor_, bytes.data() + done, size - done, at + static_cast<std::int64_t>(done));
+      ssize_t got =
+          ::pread(descriptor_, bytes.data() + done, size - done, at + static_cast<std::int64_t>(done));
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) throw unusable(path_);
       done += static_cast<std::size_t>(got);
@@ -184,7 +186,8 @@ LookedUpValues::TableFile& LookedUpValues::file_of(const model::TableName& table
   return *file;
 }
 
-std::optional<LookedUpValues::Value> LookedUpValues::find(const model::TableName& table, const LookedUpCell& cell) {
+std::optional<LookedUpValues::Value> LookedUpValues::find(const model::TableName& table,
+                                                          const LookedUpCell& cell) {
   std::lock_guard lock(mutex_);
   return file_of(table).find(cell);
 }

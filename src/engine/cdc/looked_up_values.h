@@ -22,9 +22,9 @@ struct LookedUpCell {
   friend auto operator<=>(const LookedUpCell&, const LookedUpCell&) = default;
 };
 
-// Values that the log did not send and that were looked up in the source, kept until the object that holds them is
-// done: after a crash the same object must get the same values, and the source may have others by then. One file per
-// table in `folder`, in the form of docs/formats/state.md. Thread-safe.
+// Values that the log did not send and that were looked up in the source, kept until the object that holds
+// them is done: after a crash the same object must get the same values, and the source may have others by
+// then. One file per table in `folder`, in the form of docs/formats/state.md. Thread-safe.
 class LookedUpValues {
  public:
   struct Value {

@@ -26,7 +26,8 @@ class RowCompleter::CompletedTransaction final : public model::Transaction {
     if (change.kind == model::ChangeKind::kSchemaChange) return true;
     // Counted as the target counts (connector::ChangePoint), so that a replay finds the same places.
     std::uint64_t ordinal = ordinals_[(*change.table)->name]++;
-    bool whole = std::ranges::none_of(change.after, [](const Cell& cell) { return cell.state == CellState::kNotSent; });
+    bool whole = std::ranges::none_of(change.after,
+                                      [](const Cell& cell) { return cell.state == CellState::kNotSent; });
     if (whole) return true;
     after_.assign(change.after.begin(), change.after.end());
     completer_.fill(change, {.commit = stamp().commit_position, .ordinal = ordinal}, after_, storage_);
@@ -79,22 +80,24 @@ void RowCompleter::fill(const Change& change, const ChangePoint& point, std::vec
   }
 }
 
-void RowCompleter::look_up(const Change& change, const std::vector<std::uint32_t>& columns, std::vector<Cell>& after,
-                           std::vector<LookedUpValues::Value>& found) {
+void RowCompleter::look_up(const Change& change, const std::vector<std::uint32_t>& columns,
+                           std::vector<Cell>& after, std::vector<LookedUpValues::Value>& found) {
   found.assign(columns.size(), {});
   const model::TableVersionPtr& table = *change.table;
   if (table->key.empty()) return;
   std::vector<Cell> key;
   for (std::uint32_t column : table->key) key.push_back(after[column]);
   try {
-    auto cells = lookup_->find({.table = table, .columns = columns, .key = std::move(key), .transaction = transaction_},
-                               stop_);
+    auto cells = lookup_->find(
+        {.table = table, .columns = columns, .key = std::move(key), .transaction = transaction_}, stop_);
     if (!cells) return;
-    for (std::size_t i = 0; i < columns.size(); ++i) found[i] = {(*cells)[i].state, std::string((*cells)[i].bytes)};
+    for (std::size_t i = 0; i < columns.size(); ++i)
+      found[i] = {(*cells)[i].state, std::string((*cells)[i].bytes)};
   } catch (const base::Error& error) {
     // The table has changed or gone since: the value cannot be had, and is counted as such by the target.
     if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
-    base::log_warning(base::kSourceCapture, "values of table {} that the log did not send cannot be looked up: {}",
+    base::log_warning(base::kSourceCapture,
+                      "values of table {} that the log did not send cannot be looked up: {}",
                       model::to_string(table->name), error.what());
   }
 }

@@ -12,9 +12,9 @@
 
 namespace ferry::engine {
 
-// Gives an update's new row the values that the log did not send: from the old row where the log has it, else from
-// the source as it is now. A value that neither has stays kNotSent, and the target counts it. For targets that write
-// whole rows. Used by one thread.
+// Gives an update's new row the values that the log did not send: from the old row where the log has it, else
+// from the source as it is now. A value that neither has stays kNotSent, and the target counts it. For
+// targets that write whole rows. Used by one thread.
 class RowCompleter {
  public:
   // Both outlive it. The lookup makes its connection when it is first needed.
@@ -29,8 +29,8 @@ class RowCompleter {
   // Fills `after`; what it points to lives in `storage`.
   void fill(const model::Change& change, const connector::ChangePoint& point, std::vector<model::Cell>& after,
             std::vector<std::string>& storage);
-  void look_up(const model::Change& change, const std::vector<std::uint32_t>& columns, std::vector<model::Cell>& after,
-               std::vector<LookedUpValues::Value>& found);
+  void look_up(const model::Change& change, const std::vector<std::uint32_t>& columns,
+               std::vector<model::Cell>& after, std::vector<LookedUpValues::Value>& found);
 
   std::unique_ptr<connector::SourceLookup> lookup_;
   LookedUpValues& values_;

@@ -25,10 +25,11 @@ using model::ChangeReader;
 constexpr std::size_t kSpillRunBytes = 1 << 20;
 
 Error spill_error(const std::filesystem::path& file) {
-  return Error(ErrorKind::kStateUnusable,
-               {.message = fmt::format("cannot write the spill file {}: {}", file.string(), ::strerror(errno)),
-                .remedy = "Free disk space there, or move the state folder with --state.",
-                .vendor_code = {}});
+  return Error(
+      ErrorKind::kStateUnusable,
+      {.message = fmt::format("cannot write the spill file {}: {}", file.string(), ::strerror(errno)),
+       .remedy = "Free disk space there, or move the state folder with --state.",
+       .vendor_code = {}});
 }
 
 // A file without a name: it is gone with the process that wrote it.
@@ -98,7 +99,8 @@ class SortedTransaction final : public model::Transaction {
   bool next(Change& change) override {
     while (true) {
       if (reader_ && reader_->next(change)) {
-        if (pending_->rolled_back.empty() || !pending_->rolled_back.contains(change.subtransaction)) return true;
+        if (pending_->rolled_back.empty() || !pending_->rolled_back.contains(change.subtransaction))
+          return true;
         continue;
       }
       if (run_ == pending_->runs.size()) return false;
@@ -139,8 +141,8 @@ PendingTransaction& Sorter::open(std::uint64_t transaction) {
               fmt::format("the source sent a change of transaction {} outside of it", transaction));
 }
 
-void Sorter::append(std::uint64_t transaction, const std::shared_ptr<const ChangeBatch>& batch, std::size_t from,
-                    std::size_t to) {
+void Sorter::append(std::uint64_t transaction, const std::shared_ptr<const ChangeBatch>& batch,
+                    std::size_t from, std::size_t to) {
   if (from == to) return;
   PendingTransaction& pending = open(transaction);
   auto size = static_cast<std::int64_t>(to - from);
@@ -199,8 +201,7 @@ void Sorter::add(std::shared_ptr<const ChangeBatch> batch) {
           open_.erase(change.transaction);
         }
         break;
-      default:
-        ready_.push_back({*change.stamp, nullptr});
+      default: ready_.push_back({*change.stamp, nullptr});
     }
   }
   end_run();

@@ -29,9 +29,10 @@ struct ChangeRun {
 
 struct PendingTransaction;
 
-// Makes transactions, in commit order, of changes that interleave in log order; drops what was rolled back. It is the
-// one elastic place between source and target: beyond its memory it spills the largest transactions to disk. Nothing
-// in it is acknowledged to the source, so a crash loses nothing: the source sends it again. Used by one thread.
+// Makes transactions, in commit order, of changes that interleave in log order; drops what was rolled back.
+// It is the one elastic place between source and target: beyond its memory it spills the largest transactions
+// to disk. Nothing in it is acknowledged to the source, so a crash loses nothing: the source sends it again.
+// Used by one thread.
 class Sorter {
  public:
   explicit Sorter(SorterOptions options);
@@ -48,9 +49,9 @@ class Sorter {
     model::TransactionStamp stamp;
   };
   using Item = std::variant<std::unique_ptr<model::Transaction>, Quiet>;
-  // The next committed transaction or quiet stretch, in commit order. A table change outside any transaction comes as a
-  // transaction of its own with an empty stamp. The transaction must be gone before the next
-  // call of next() or add().
+  // The next committed transaction or quiet stretch, in commit order. A table change outside any transaction
+  // comes as a transaction of its own with an empty stamp. The transaction must be gone before the next call
+  // of next() or add().
   std::optional<Item> next();
 
   // Changes of transactions that are not committed, or not yet taken by next().
@@ -63,8 +64,8 @@ class Sorter {
   friend struct PendingTransaction;
 
   PendingTransaction& open(std::uint64_t transaction);
-  void append(std::uint64_t transaction, const std::shared_ptr<const model::ChangeBatch>& batch, std::size_t from,
-              std::size_t to);
+  void append(std::uint64_t transaction, const std::shared_ptr<const model::ChangeBatch>& batch,
+              std::size_t from, std::size_t to);
   void add_outside(const std::shared_ptr<const model::ChangeBatch>& batch, std::size_t from, std::size_t to);
   void spill_beyond_memory();
   void spill(PendingTransaction& transaction);

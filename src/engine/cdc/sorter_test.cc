@@ -35,7 +35,8 @@ class SorterTest : public testing::Test {
 
   void begin(std::uint64_t transaction) { batch_->add_begin(transaction); }
   void insert(std::uint64_t transaction, std::string_view value, std::uint64_t subtransaction = 0) {
-    batch_->add_row_change(ChangeKind::kInsert, transaction, subtransaction == 0 ? transaction : subtransaction, table_,
+    batch_->add_row_change(ChangeKind::kInsert, transaction,
+                           subtransaction == 0 ? transaction : subtransaction, table_,
                            ChangeBatch::Images::kAfter);
     batch_->add_cell(CellState::kValue, value);
   }
@@ -54,7 +55,8 @@ class SorterTest : public testing::Test {
   static std::string next(Sorter& sorter) {
     std::optional<Sorter::Item> item = sorter.next();
     if (!item) return "";
-    if (auto* quiet = std::get_if<Sorter::Quiet>(&*item)) return "quiet:" + quiet->stamp.resume_position.text();
+    if (auto* quiet = std::get_if<Sorter::Quiet>(&*item))
+      return "quiet:" + quiet->stamp.resume_position.text();
     auto& transaction = *std::get<std::unique_ptr<model::Transaction>>(*item);
     std::string text = std::to_string(transaction.stamp().id) + ":";
     for (Change change; transaction.next(change);) text += std::string(change.after[0].bytes) + ",";

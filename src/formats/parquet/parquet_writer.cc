@@ -272,7 +272,8 @@ void ParquetWriter::encode(const Rowset& rowset, std::int64_t first, std::int64_
     for (; cut[i] > 0; --cut[i]) warn(i, kCutWarning, *errors);
     if (!shape_.table->columns[i].type.without_offset) continue;
     auto values = rowset.columns[i]->Slice(first, count);
-    for (std::int64_t n = values->length() - values->null_count(); n > 0; --n) warn(i, kOffsetWarning, *errors);
+    for (std::int64_t n = values->length() - values->null_count(); n > 0; --n)
+      warn(i, kOffsetWarning, *errors);
   }
 }
 

@@ -111,11 +111,14 @@ void MemoryCapture::start(const model::StreamPosition& from, std::stop_token sto
   });
 }
 
-// The log holds every table's changes, so one that the task does not have is told of as soon as the stream starts.
+// The log holds every table's changes, so one that the task does not have is told of as soon as the stream
+// starts.
 void MemoryCapture::announce_unknown_tables() {
   for (const auto& listed : database_.list()) {
     auto shape = database_.describe(listed.name);
-    if (!shape || listed.kind != connector::TableKind::kTable || !scope_.selects || !scope_.selects(listed.name)) continue;
+    if (!shape || listed.kind != connector::TableKind::kTable || !scope_.selects ||
+        !scope_.selects(listed.name))
+      continue;
     bool named = std::ranges::find(scope_.tables, listed.name) != scope_.tables.end();
     bool known = scope_.known_tables.empty() ? named : scope_.known_tables.contains(shape->source_table);
     if (known) continue;

@@ -36,8 +36,9 @@ struct MemoryTargetParts {
 };
 
 // The target connector over a MemoryStorage. Names of calls for Faults: target.check, tables.check,
-// tables.prepare, tables.sweep, tables.discard_load, tables.discard_changes, load.write, load.finish, apply.recover, apply.apply,
-// apply.advance, apply.tick, apply.flush. A call that never answers does so until Faults::disarm().
+// tables.prepare, tables.sweep, tables.discard_load, tables.discard_changes, load.write, load.finish,
+// apply.recover, apply.apply, apply.advance, apply.tick, apply.flush. A call that never answers does so until
+// Faults::disarm().
 class MemoryTarget : public connector::Target {
  public:
   MemoryTarget(MemoryStorage& storage, const connector::TargetContext& context, Faults& faults,
