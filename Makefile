@@ -29,7 +29,7 @@ help:  ## List the targets
 
 deps:  ## Install what building and testing needs (Debian 12), the private Python and the test servers
 	@tools/install_dependencies.sh build test
-	@tools/install_test_servers.sh $(POSTGRES)
+	@tools/install_test_servers.sh $(POSTGRES) s3
 
 deps-check:
 	@tools/install_dependencies.sh build test check

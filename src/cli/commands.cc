@@ -16,6 +16,7 @@
 #include "cli/progress_printer.h"
 #include "cli/source_uri.h"
 #include "cli/state_folder.h"
+#include "cli/target_uri.h"
 #include "engine/replication_task.h"
 #include "model/endpoint_settings.h"
 
@@ -70,10 +71,7 @@ void set_all(const std::vector<std::string>& settings, model::Endpoint& source, 
 }
 
 model::Endpoint copy_target(const CopyArguments& arguments, model::Endpoint& source) {
-  model::Endpoint target;
-  target.identifier = "target";
-  target.engine_name = "s3";
-  target.endpoint_url = arguments.target;
+  model::Endpoint target = parse_target_uri(arguments.target);
   set(target, "DataFormat", arguments.format);
   set_all(arguments.settings, source, target);
   auto is_given = [&](std::string_view name) { return target.find_setting(name) != nullptr; };
@@ -117,9 +115,12 @@ Task copy_task(const CopyArguments& arguments) {
   definition.source.identifier = "source";
   definition.target = copy_target(arguments, definition.source);
   definition.table_mappings = patterns_json(arguments.tables);
-  std::filesystem::path state = arguments.task.state.value_or(
-      default_state_folder("copy", {definition.source.server_name, std::to_string(definition.source.port),
-                                    definition.source.database_name, arguments.target, arguments.format}));
+  // The same bucket's name means another bucket at another service.
+  std::string service =
+      definition.target.endpoint_url == arguments.target ? "" : definition.target.endpoint_url;
+  std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
+      "copy", {definition.source.server_name, std::to_string(definition.source.port),
+               definition.source.database_name, service + arguments.target, arguments.format}));
   engine::TaskOptions options = options_of(arguments.task);
   options.fail_on_first_contact = true;
   options.load_threads = std::max(1U, std::thread::hardware_concurrency());

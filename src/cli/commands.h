@@ -18,7 +18,7 @@ struct TaskArguments {
 
 struct CopyArguments {
   std::string source;  // URI.
-  std::string target;  // "file:///directory"
+  std::string target;  // "file:///directory" or "s3://bucket/folder"
   std::vector<std::string> tables;
   std::string format = "parquet";
   bool follow = false;

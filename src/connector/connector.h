@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@ struct TargetContext {
   TargetJournal& journal;
   base::Clock& clock;
   std::filesystem::path scratch;  // A folder of the task's own for files that need not survive it; it exists.
+  // Requested when the task is asked to stop: what was accepted is still written, but nothing is tried again.
+  std::stop_token stop = {};
 };
 
 // One kind of endpoint. Stateless; any thread.

@@ -145,7 +145,8 @@ std::string ReplicationTask::progress() const {
 }
 
 TaskResult ReplicationTask::attempt(std::stop_token stop) {
-  connector::TargetContext target_context{.journal = state_, .clock = clock_, .scratch = state_.folder()};
+  connector::TargetContext target_context{
+      .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = stop};
   std::unique_ptr<connector::Source> source =
       connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
   std::unique_ptr<connector::Target> target =

@@ -62,7 +62,7 @@ TEST(EndpointSettingsFile, StatesEverySettingOnceAndSoundly) {
 }
 
 TEST(EndpointSettingsFile, HasEverySettingOfTheApi) {
-  EXPECT_EQ(find_engine_settings("s3")->settings.size(), 43u);
+  EXPECT_EQ(find_engine_settings("s3")->settings.size(), 44u);
   EXPECT_EQ(find_engine_settings("AURORA-POSTGRESQL"), find_engine_settings("postgres"));
   EXPECT_EQ(find_engine_settings_by_block("S3Settings"), find_engine_settings("s3"));
   EXPECT_EQ(find_engine_settings("db2"), nullptr);
@@ -137,8 +137,8 @@ TEST(SettingReader, NamesEndpointSettingValueAndWhatIsAllowed) {
 }
 
 TEST(SettingReader, RefusesWhatWouldDoHarmIfItWereIgnored) {
-  EXPECT_THAT(error_of(endpoint_with("s3", {{"EncryptionMode", "SSE_KMS"}})), HasSubstr("unsupported"));
-  EXPECT_EQ(error_of(endpoint_with("s3", {{"EncryptionMode", "SSE_S3"}})), "");
+  EXPECT_THAT(error_of(endpoint_with("postgres", {{"DatabaseMode", "babelfish"}})), HasSubstr("unsupported"));
+  EXPECT_EQ(error_of(endpoint_with("postgres", {{"DatabaseMode", "DEFAULT"}})), "");
 }
 
 TEST(SettingReader, WarnsOfSettingsWithoutEffect) {

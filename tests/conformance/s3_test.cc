@@ -1,5 +1,5 @@
-// Files in plain folders as a target under the suite, in both formats. They are read with Arrow's own
-// readers.
+// Files in plain folders, and in a bucket, as a target under the suite, in both formats. They are read with
+// Arrow's own readers.
 
 #include <arrow/api.h>
 #include <arrow/csv/api.h>
@@ -14,6 +14,9 @@
 #include <iterator>
 #include <regex>
 
+#include "aws/credentials.h"
+#include "aws/s3_client.h"
+#include "connectors/s3/client.h"
 #include "connectors/s3/connector.h"
 #include "tests/conformance/target_conformance.h"
 #include "tests/support/memory/memory_journal.h"
@@ -95,12 +98,13 @@ class S3TargetFixture : public TargetFixture {
     model::Endpoint endpoint;
     endpoint.identifier = "target";
     endpoint.engine_name = "s3";
-    endpoint.endpoint_url = "file://" + root().string();
-    for (const auto& [setting, value] : std::map<std::string, std::string>{
-             {"DataFormat", format_},
-             {"AddColumnName", format_ == "csv" ? "true" : "false"},
-             {"CsvNullValue", std::string(kNull)},
-             {"CdcMaxBatchInterval", std::to_string(kBatchInterval.count())}}) {
+    std::map<std::string, std::string> settings = {
+        {"DataFormat", format_},
+        {"AddColumnName", format_ == "csv" ? "true" : "false"},
+        {"CsvNullValue", std::string(kNull)},
+        {"CdcMaxBatchInterval", std::to_string(kBatchInterval.count())}};
+    place_at(endpoint, settings);
+    for (const auto& [setting, value] : settings) {
       std::string lower = setting;
       std::ranges::transform(lower, lower.begin(),
                              [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -126,8 +130,10 @@ class S3TargetFixture : public TargetFixture {
     return names;
   }
   std::string fingerprint() override {
+    refresh();
+    fs::create_directories(root());
     std::vector<fs::path> all;
-    for (const auto& entry : fs::recursive_directory_iterator(root_made())) {
+    for (const auto& entry : fs::recursive_directory_iterator(root())) {
       if (entry.is_regular_file()) all.push_back(entry.path());
     }
     std::ranges::sort(all);
@@ -156,33 +162,47 @@ class S3TargetFixture : public TargetFixture {
     put(place(table) / ".ferry-1-1.partial");
   }
   void put_foreign(const model::TableVersionPtr& table) override { put(foreign(table->name)); }
-  bool has_foreign(const model::TableName& table) override { return fs::exists(foreign(table)); }
+  bool has_foreign(const model::TableName& table) override {
+    refresh();
+    return fs::exists(foreign(table));
+  }
   bool put_other_form(const model::TableName& table) override {
     put(other_form(table));
     return true;
   }
-  bool has_other_form(const model::TableName& table) override { return fs::exists(other_form(table)); }
+  bool has_other_form(const model::TableName& table) override {
+    refresh();
+    return fs::exists(other_form(table));
+  }
   // refused_name() is left out: there is no text that a file cannot hold.
   void pass_time(std::chrono::milliseconds duration) override { clock_.advance(duration); }
 
- private:
-  fs::path root() const { return folder_ / "files"; }
-  fs::path root_made() const {
-    fs::create_directories(root());
-    return root();
+ protected:
+  // What makes the endpoint's place that of this fixture.
+  virtual void place_at(model::Endpoint& endpoint, std::map<std::string, std::string>& settings) {
+    (void)settings;
+    endpoint.endpoint_url = "file://" + root().string();
   }
-  fs::path place(const model::TableName& table) const { return root() / table.schema / table.table; }
-  fs::path foreign(const model::TableName& table) const { return place(table) / ("LOAD000000FF." + format_); }
-  fs::path other_form(const model::TableName& table) const { return place(table) / "read me.txt"; }
-  static void put(const fs::path& file) {
+  // Called before anything below root() is read.
+  virtual void refresh() {}
+  // Puts a file there that Ferry did not write.
+  virtual void put(const fs::path& file) {
     fs::create_directories(file.parent_path());
     std::ofstream(file) << "made by nobody's task\n";
   }
+  fs::path root() const { return folder_ / "files"; }
+  const std::string& format() const { return format_; }
+
+ private:
+  fs::path place(const model::TableName& table) const { return root() / table.schema / table.table; }
+  fs::path foreign(const model::TableName& table) const { return place(table) / ("LOAD000000FF." + format_); }
+  fs::path other_form(const model::TableName& table) const { return place(table) / "read me.txt"; }
   std::shared_ptr<arrow::Table> read(const fs::path& file) const {
     return format_ == "csv" ? read_csv(file) : read_parquet(file);
   }
 
-  std::vector<fs::path> files(const model::TableName& table) const {
+  std::vector<fs::path> files(const model::TableName& table) {
+    refresh();
     const std::regex form(R"(LOAD[0-9A-F]{8}\..*|\d{8}-\d{9}\..*)");
     std::vector<fs::path> found;
     if (!fs::exists(place(table))) return found;
@@ -225,6 +245,74 @@ class S3TargetFixture : public TargetFixture {
   base::ManualClock clock_{1700000000000000};
   test_support::MemoryJournal journal_;
 };
+
+// A bucket at the service that AWS_ENDPOINT_URL_S3 names, each test in a folder of its own. What is there is
+// downloaded before it is looked at.
+class BucketFixture final : public S3TargetFixture {
+ public:
+  explicit BucketFixture(const std::string& format) : S3TargetFixture(format) {
+    const char* url = ::getenv("AWS_ENDPOINT_URL_S3");
+    if (url == nullptr) throw std::runtime_error("run this by tests/support/s3_server.py");
+    static int made = 0;
+    place_ = "test" + std::to_string(++made) + "-" + std::to_string(::getpid()) + "/";
+    url_ = url;
+    client_ = s3::make_client({.endpoint_url = url_, .name = std::string(kBucket)}, {});
+  }
+
+  std::size_t half_written(const model::TableName& table) override {
+    return client_->list_multipart_uploads(place_ + table.schema + "/" + table.table + "/").size();
+  }
+  void leave_half_written(const model::TableName& table) override {
+    client_->create_multipart_upload(place_ + table.schema + "/" + table.table + "/LOAD00000001." + format());
+  }
+
+ protected:
+  static constexpr std::string_view kBucket = "conformance";
+
+  void place_at(model::Endpoint& endpoint, std::map<std::string, std::string>& settings) override {
+    endpoint.endpoint_url = url_;
+    settings["BucketName"] = kBucket;
+    settings["BucketFolder"] = place_;
+  }
+  void refresh() override {
+    fs::remove_all(root());
+    for (const aws::ListedObject& object : client_->list_objects(place_)) {
+      fs::path file = root() / object.key.substr(place_.size());
+      fs::create_directories(file.parent_path());
+      std::ofstream(file, std::ios::binary) << get(object.key);
+    }
+  }
+  void put(const fs::path& file) override {
+    client_->put_object(place_ + file.lexically_relative(root()).string(), "made by nobody's task\n");
+  }
+
+ private:
+  // The client itself reads no object.
+  std::string get(const std::string& key) {
+    aws::HttpRequest request{.method = "GET",
+                             .address = client_->bucket().address,
+                             .path = client_->bucket().base_path + "/" + key,
+                             .headers = {{"x-amz-content-sha256", aws::sha256_hex("")}}};
+    static const std::shared_ptr<aws::Http> http = aws::make_http({});
+    static const auto credentials = aws::make_credential_chain(
+        {.environment = aws::Environment::of_process(), .http = http, .clock = base::Clock::real()});
+    aws::sign(request, credentials->get({}), {.region = client_->bucket().region, .service = "s3"},
+              base::Clock::real().now());
+    aws::HttpResponse answer = http->send(request, {});
+    if (answer.status != 200) throw std::runtime_error("cannot read " + key + ": " + answer.body);
+    return answer.body;
+  }
+
+  std::string place_;
+  std::string url_;
+  std::shared_ptr<aws::S3Client> client_;
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    S3Bucket, TargetConformance,
+    testing::Values(TargetCase{"Csv", [] { return std::make_unique<BucketFixture>("csv"); }},
+                    TargetCase{"Parquet", [] { return std::make_unique<BucketFixture>("parquet"); }}),
+    [](const auto& each) { return each.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
     S3, TargetConformance,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 POLL_INTERVAL_S = 0.02
@@ -33,21 +33,23 @@ class FerryCommand:
     """A started command. It gets SIGKILL when the thread that started it ends, so start it from the main thread."""
 
     def __init__(self, ferry: Path, words: Sequence[str | Path], *, folder: Path, failpoint: str = "",
-                 prefix: Sequence[str] = ()) -> None:
-        """`folder` takes the outputs and is the home of states; `prefix` is a command that runs Ferry."""
+                 prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
+        """`folder` takes the outputs and is the home of states; `prefix` is a command that runs Ferry; `environment`
+        holds variables that it gets beside the few of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         # The tools' own secrets and settings are nothing that a test may depend on.
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "states")}
-        environment |= {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+        variables = {"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "states")}
+        variables |= {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+        variables |= environment or {}
         if failpoint:
-            environment["FERRY_FAILPOINT"] = failpoint
+            variables["FERRY_FAILPOINT"] = failpoint
         self.command = [str(word) for word in [ferry, *words]]
         self._output = self._open(folder, "stdout-")
         self._errors = self._open(folder, "stderr-")
         self.started = time.monotonic()
         with self._output.open("wb") as output, self._errors.open("wb") as errors:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *prefix, *self.command],
-                                            stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=variables)
 
     @staticmethod
     def _open(folder: Path, prefix: str) -> Path:

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <deque>
@@ -87,12 +88,19 @@ Error replay_differs(const model::TableName& table, const ObjectRecord& intent, 
                 .remedy = "Please report this. Load the tables anew with --restart."});
 }
 
+// How many objects may be staged at once. The other half of the files that the process may have open is for
+// connections, spilled transactions and the state.
+std::ptrdiff_t staged_max() {
+  constexpr rlim_t kStagedMin = 16;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return kStagedMin;
+  return static_cast<std::ptrdiff_t>(std::max(kStagedMin, files.rlim_cur / 2));
+}
+
 class S3TargetApply final : public connector::TargetApply {
  public:
   S3TargetApply(std::shared_ptr<SharedTarget> target, ApplyRequest request)
-      : target_(std::move(target)),
-        request_(request),
-        staged_max_(static_cast<std::ptrdiff_t>(target_->store().staged_max())) {}
+      : target_(std::move(target)), request_(request), staged_max_(staged_max()) {}
 
   std::optional<Checkpoint> recover(const Checkpoint& local) override {
     accepted_ = local;
@@ -230,7 +238,7 @@ class S3TargetApply final : public connector::TargetApply {
       object.intent = std::move(stream.intents.front());
       stream.intents.pop_front();
     }
-    object.staged = target_->store().stage(stream.prefix);
+    object.staged = target_->store().stage({.prefix = stream.prefix});
     object.writer =
         make_writer(target_->settings(), *object.staged, changes_shape(target_->settings(), table),
                     {.row_group_bytes_max = kRowGroupBytes, .rows_estimate = -1});
@@ -297,7 +305,7 @@ class S3TargetApply final : public connector::TargetApply {
     rows_since_relief_ = 0;
     relief_due_ = target_->clock().steady_now() + kReliefInterval;
     auto held = [](const TableStream& stream) {
-      return stream.open ? stream.open->writer->memory_bytes() : 0;
+      return stream.open ? stream.open->writer->memory_bytes() + stream.open->staged->memory_bytes() : 0;
     };
     while (true) {
       std::int64_t total = 0;

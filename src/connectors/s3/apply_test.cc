@@ -344,7 +344,7 @@ TEST_F(S3ApplyTest, AReplayThatDiffersIsAnError) {
 
 TEST_F(S3ApplyTest, AKilledProcessLeavesNothingHalfWritten) {
   transaction(1, {insert("1", "a")});
-  auto staged = shared_->store().stage("public/t/");
+  auto staged = shared_->store().stage({.prefix = "public/t/"});
   staged->write("half");
   EXPECT_EQ(files().size(), 2U);
   // A killed process does not come to remove it.

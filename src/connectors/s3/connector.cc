@@ -1,6 +1,8 @@
 #include "connectors/s3/connector.h"
 
 #include "base/error.h"
+#include "connectors/s3/bucket_store.h"
+#include "connectors/s3/client.h"
 #include "connectors/s3/directory_store.h"
 #include "connectors/s3/target.h"
 
@@ -20,11 +22,12 @@ class S3Target final : public connector::Target {
   }
 
   std::vector<connector::Prerequisite> check(std::stop_token) override {
+    const S3TargetSettings& settings = target_->settings();
     target_->store().probe();
     return {{.name = "writable",
              .met = true,
              .required = true,
-             .seen = target_->settings().directory.string(),
+             .seen = settings.bucket ? settings.bucket->name : settings.directory.string(),
              .remedy = {},
              .kind = ErrorKind::kTargetUnwritable}};
   }
@@ -52,7 +55,10 @@ class S3Connector final : public connector::Connector {
   std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
                                                  const connector::TargetContext& context) const override {
     S3TargetSettings settings = parse_target_settings(endpoint);
-    std::unique_ptr<ObjectStore> store = make_directory_store(settings.directory);
+    std::unique_ptr<ObjectStore> store =
+        settings.bucket
+            ? make_bucket_store(make_client(*settings.bucket, context.stop), context.scratch, settings.folder)
+            : make_directory_store(settings.directory);
     return std::make_unique<S3Target>(
         std::make_shared<SharedTarget>(std::move(settings), std::move(store), context));
   }

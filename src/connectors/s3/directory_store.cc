@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,9 +25,6 @@ constexpr std::string_view kStagedPrefix = ".ferry-";
 constexpr std::string_view kStagedSuffix = ".partial";
 // What is written to see whether a folder can be written to.
 constexpr std::string_view kProbe = "ferry";
-// Each staged object is an open file. The other half of those that the process may have is for connections,
-// spilled transactions and the state.
-constexpr std::size_t kStagedMin = 16;
 
 [[noreturn]] void fail(int error, std::string_view action, const fs::path& path) {
   bool full = error == ENOSPC || error == EDQUOT;
@@ -143,14 +139,8 @@ class DirectoryStore final : public ObjectStore {
  public:
   explicit DirectoryStore(fs::path root) : root_(std::move(root)) {}
 
-  std::unique_ptr<StagedObject> stage(const std::string& prefix) override {
-    return std::make_unique<StagedFile>(root_, folder_of(prefix), ++staged_);
-  }
-
-  std::size_t staged_max() const override {
-    rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return kStagedMin;
-    return std::max(kStagedMin, static_cast<std::size_t>(files.rlim_cur / 2));
+  std::unique_ptr<StagedObject> stage(const ObjectPlace& place) override {
+    return std::make_unique<StagedFile>(root_, folder_of(place.prefix), ++staged_);
   }
 
   std::vector<std::string> list(const std::string& prefix) override {

@@ -48,11 +48,19 @@ class S3TargetLoad final : public connector::TargetLoad {
 
  private:
   void open() {
-    object_ = target_->store().stage(prefix_);
+    key_.reset();
+    object_ = target_->store().stage({.prefix = prefix_, .key = [this] { return key(); }});
     writer_ = make_writer(
         target_->settings(), *object_, load_shape(target_->settings(), request_.table),
         {.row_group_bytes_max = std::max(kRowGroupBytesMin, request_.memory_bytes_max / kRowGroupShare),
          .rows_estimate = request_.rows_estimate});
+  }
+
+  // Of the open object. Taken when it is first needed, so that an object without rows leaves no gap in the
+  // numbers.
+  const std::string& key() {
+    if (!key_) key_ = target_->next_load_key(request_.table->name, request_.load_epoch);
+    return *key_;
   }
 
   void close() {
@@ -62,7 +70,7 @@ class S3TargetLoad final : public connector::TargetLoad {
       target_->publish(*object_, {.table = request_.table->name,
                                   .phase = ObjectPhase::kLoad,
                                   .load_epoch = request_.load_epoch,
-                                  .key = target_->next_load_key(request_.table->name, request_.load_epoch),
+                                  .key = key(),
                                   .first = {},
                                   .last = {},
                                   .rows = rows,
@@ -77,6 +85,7 @@ class S3TargetLoad final : public connector::TargetLoad {
   const LoadRequest request_;
   const std::string prefix_;
   std::unique_ptr<StagedObject> object_;
+  std::optional<std::string> key_;
   std::unique_ptr<formats::ObjectWriter> writer_;  // Writes into object_.
   std::int64_t rows_ = 0;
 };

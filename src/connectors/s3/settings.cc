@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -21,13 +22,13 @@ std::filesystem::path directory_of(const model::Endpoint& endpoint, const Settin
   std::string_view url = endpoint.endpoint_url;
   if (!url.starts_with(kFileScheme) || !url.substr(kFileScheme.size()).starts_with('/')) {
     bool is_path = !url.empty() && url.find(':') == std::string_view::npos;
-    std::string example = is_path ? std::filesystem::absolute(url).lexically_normal().string() : "/data/lake";
-    throw Error(
-        ErrorKind::kUnsupported,
-        {.message = fmt::format("the target's EndpointUrl '{}' is not of the form file:///directory", url),
-         .remedy =
-             fmt::format("Write the directory as {}{}; S3 services over the network are not supported yet.",
-                         kFileScheme, example)});
+    std::string example = is_path ? std::filesystem::absolute(url).lexically_normal().string() : "/directory";
+    throw Error(ErrorKind::kUnsupported,
+                {.message = fmt::format(
+                     "the target's EndpointUrl '{}' names neither a directory nor an S3 service", url),
+                 .remedy = fmt::format(
+                     "Write {}{}, http://host:port or https://host:port; leave it out for AWS itself.",
+                     kFileScheme, example)});
   }
   std::filesystem::path directory(url.substr(kFileScheme.size()));
   const std::string& bucket = settings.text("BucketName");
@@ -35,6 +36,63 @@ std::filesystem::path directory_of(const model::Endpoint& endpoint, const Settin
     throw Error(ErrorKind::kDocumentInvalid, fmt::format("BucketName '{}' is no bucket's name", bucket));
   }
   return bucket.empty() ? directory : directory / bucket;
+}
+
+bool names_bucket(std::string_view url) {
+  return url.empty() || url.starts_with("http://") || url.starts_with("https://");
+}
+
+void refuse(bool wrong, std::string_view message, std::string_view remedy) {
+  if (wrong) {
+    throw Error(ErrorKind::kSettingConflict,
+                {.message = std::string(message), .remedy = std::string(remedy)});
+  }
+}
+
+aws::ObjectAttributes attributes_of(const SettingReader& settings) {
+  bool kms = settings.choice("EncryptionMode") == "sse-kms";
+  aws::ObjectAttributes attributes{.encryption = kms ? "aws:kms" : "AES256",
+                                   .kms_key_id = settings.text("ServerSideEncryptionKmsKeyId"),
+                                   .encryption_may_be_left_out = !settings.named("EncryptionMode")};
+  if (settings.choice("CannedAclForObjects") != "none")
+    attributes.canned_acl = settings.choice("CannedAclForObjects");
+  return attributes;
+}
+
+std::optional<aws::BucketStyle> style_of(const SettingReader& settings) {
+  const std::string& style = settings.choice("s3AddressingStyle");
+  if (style.empty()) return std::nullopt;
+  return style == "path" ? aws::BucketStyle::kPath : aws::BucketStyle::kVirtualHost;
+}
+
+BucketSettings bucket_of(const model::Endpoint& endpoint, const SettingReader& settings) {
+  const std::string& name = settings.text("BucketName");
+  if (name.empty() || name.find_first_of("/\\:@?# ") != std::string::npos) {
+    throw Error(ErrorKind::kDocumentInvalid,
+                Error::Parts{.message = fmt::format("BucketName '{}' is no bucket's name", name),
+                             .remedy = "Give the bucket's name; a folder in it is BucketFolder."});
+  }
+  if (!endpoint.endpoint_url.empty()) aws::parse_service_url(endpoint.endpoint_url);
+  // They become headers.
+  for (const char* header : {"ServerSideEncryptionKmsKeyId", "ExpectedBucketOwner"}) {
+    if (std::ranges::all_of(settings.text(header), [](char c) { return c > ' ' && c <= '~'; })) continue;
+    throw Error(ErrorKind::kDocumentInvalid,
+                fmt::format("{} has a character that no such value has", header));
+  }
+  return {.endpoint_url = endpoint.endpoint_url,
+          .name = name,
+          .certificate_authorities = endpoint.certificate_pem,
+          .style = style_of(settings),
+          .attributes = attributes_of(settings),
+          .expected_bucket_owner = settings.text("ExpectedBucketOwner"),
+          .service_access_role_arn = settings.text("ServiceAccessRoleArn")};
+}
+
+// What only a bucket can give.
+void refuse_in_directory(const SettingReader& settings) {
+  refuse(settings.choice("EncryptionMode") == "sse-kms",
+         "EncryptionMode sse-kms needs a bucket, and the target is a directory",
+         "Leave it out, or name an S3 service in EndpointUrl.");
 }
 
 // BucketFolder without '/' at either end and without empty parts, then one '/' behind it.
@@ -100,13 +158,6 @@ formats::ParquetOptions parquet_options(const SettingReader& settings) {
   return options;
 }
 
-void refuse(bool wrong, std::string_view message, std::string_view remedy) {
-  if (wrong) {
-    throw Error(ErrorKind::kSettingConflict,
-                {.message = std::string(message), .remedy = std::string(remedy)});
-  }
-}
-
 }  // namespace
 
 std::string S3TargetSettings::extension() const {
@@ -119,8 +170,21 @@ S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
   refuse(reader.boolean("CdcInsertsOnly") && reader.boolean("CdcInsertsAndUpdates"),
          "CdcInsertsOnly and CdcInsertsAndUpdates exclude each other", "Set at most one of them.");
 
+  bool kms = reader.choice("EncryptionMode") == "sse-kms";
+  refuse(kms && reader.text("ServerSideEncryptionKmsKeyId").empty(),
+         "EncryptionMode is sse-kms, and ServerSideEncryptionKmsKeyId is not given",
+         "Give the key's ARN or id.");
+  refuse(!kms && !reader.text("ServerSideEncryptionKmsKeyId").empty(),
+         "ServerSideEncryptionKmsKeyId is given, and EncryptionMode is not sse-kms",
+         "Set EncryptionMode to sse-kms.");
+
   S3TargetSettings settings;
-  settings.directory = directory_of(endpoint, reader);
+  if (names_bucket(endpoint.endpoint_url)) {
+    settings.bucket = bucket_of(endpoint, reader);
+  } else {
+    settings.directory = directory_of(endpoint, reader);
+    refuse_in_directory(reader);
+  }
   settings.folder = normal_folder(reader.text("BucketFolder"));
   settings.data_format = reader.choice("DataFormat") == "parquet" ? DataFormat::kParquet : DataFormat::kCsv;
   settings.csv = csv_options(reader);

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "aws/s3_client.h"
 #include "formats/csv/csv_writer.h"
 #include "formats/parquet/parquet_writer.h"
 #include "model/endpoint.h"
@@ -13,10 +15,24 @@
 namespace ferry::s3 {
 
 enum class DataFormat : std::uint8_t { kCsv, kParquet };
+
+// A bucket of an S3 service.
+struct BucketSettings {
+  std::string endpoint_url;             // Empty = AWS.
+  std::string name;                     // BucketName
+  std::string certificate_authorities;  // PEM; empty = AWS_CA_BUNDLE's, or the system's.
+  std::optional<aws::BucketStyle> style;
+  aws::ObjectAttributes attributes;
+  std::string expected_bucket_owner;
+  std::string service_access_role_arn;
+};
+
 // S3Settings of a target with every default filled in.
 struct S3TargetSettings {
-  std::filesystem::path directory;  // Where the bucket's objects lie: the file:// URL's path and BucketName.
-  std::string folder;               // BucketFolder, empty or ending with '/'.
+  std::filesystem::path
+      directory;  // Where the objects lie: the file:// URL's path and BucketName. Empty for a bucket.
+  std::optional<BucketSettings> bucket;  // Nothing for a directory.
+  std::string folder;                    // BucketFolder, empty or ending with '/'.
 
   DataFormat data_format = DataFormat::kCsv;
   formats::CsvOptions csv;

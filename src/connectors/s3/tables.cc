@@ -38,7 +38,7 @@ class S3TargetTables final : public connector::TargetTables {
              "{} objects that this task did not write are where the table {} would go, the first is "
              "{}",
              foreign.size(), model::to_string(request.table->name), foreign.front()),
-         .remedy = "Name another directory, or remove them with --overwrite or by naming TargetTablePrepMode "
+         .remedy = "Name another folder, or remove them with --overwrite or by naming TargetTablePrepMode "
                    "DROP_AND_CREATE in the task's settings; DO_NOTHING keeps them."});
   }
 

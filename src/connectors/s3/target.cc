@@ -29,7 +29,7 @@ std::string SharedTarget::load_key(const model::TableName& table, const LoadName
       base::ErrorKind::kTargetForeignObjects,
       {.message = fmt::format("the load of {} would overwrite {}, which this task did not write",
                               model::to_string(table), key),
-       .remedy = "Move it away, name another directory, or remove it with --overwrite."});
+       .remedy = "Move it away, name another folder, or remove it with --overwrite."});
 }
 
 std::string SharedTarget::next_load_key(const model::TableName& table, std::uint64_t load_epoch) {

@@ -1,0 +1,50 @@
+#include "cli/target_uri.h"
+
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace ferry::cli {
+namespace {
+
+constexpr std::string_view kBucketScheme = "s3://";
+
+// AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+std::string service_url() {
+  const char* ignored = ::getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+  if (ignored != nullptr && std::string_view(ignored) == "true") return {};
+  for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}) {
+    const char* url = ::getenv(name);
+    if (url != nullptr && *url != '\0') return url;
+  }
+  return {};
+}
+
+void set(model::Endpoint& endpoint, const std::string& lower_case_name, const std::string& name,
+         std::string_view value) {
+  if (!value.empty()) endpoint.settings[lower_case_name] = {.name = name, .value = std::string(value)};
+}
+
+}  // namespace
+
+model::Endpoint parse_target_uri(std::string_view uri) {
+  model::Endpoint target;
+  target.identifier = "target";
+  target.engine_name = "s3";
+  if (!uri.starts_with(kBucketScheme)) {
+    target.endpoint_url = uri;
+    return target;
+  }
+  std::string_view place = uri.substr(kBucketScheme.size());
+  std::size_t slash = std::min(place.find('/'), place.size());
+  if (slash == 0) throw base::Error(base::ErrorKind::kUsage, "the target s3:// names no bucket");
+  target.endpoint_url = service_url();
+  set(target, "bucketname", "BucketName", place.substr(0, slash));
+  set(target, "bucketfolder", "BucketFolder", place.substr(std::min(slash + 1, place.size())));
+  return target;
+}
+
+}  // namespace ferry::cli
