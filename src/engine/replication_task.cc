@@ -171,8 +171,9 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
 
   bool with_cdc = model::has_cdc(definition_.migration_type);
   std::unique_ptr<connector::SourceCapture> capture = with_cdc ? source->capture(state_) : nullptr;
-  // A task of changes alone adds to what is there.
-  bool knows_all = state_.phase() == TaskPhase::kChanges &&
+  // A task of changes alone adds to what is there, and a target that keeps the checkpoint itself knows better
+  // than any copy of the state.
+  bool knows_all = state_.phase() == TaskPhase::kChanges && !target->capabilities().atomic_checkpoint &&
                    model::has_full_load(definition_.migration_type) &&
                    options_.foreign_objects == connector::ForeignObjects::kRefuse;
   if (state_.phase() == TaskPhase::kNew) {
