@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/one_line.h"
 
 namespace ferry::engine {
 namespace {
@@ -18,19 +19,15 @@ using model::ErrorAction;
 // The log names the first few rows of a table; the row_errors file has all of them.
 constexpr std::int64_t kLoggedRowsMax = 10;
 
-// A key is the source's own text; as a field of a line it must not end the field or the line.
+// A key is the source's own text; as a field of a line it must not end the field or the line, and it can be
+// read back.
 std::string as_field(std::string_view text) {
   std::string field;
   for (char c : text) {
-    switch (c) {
-      case '\t': field += "\\t"; break;
-      case '\n': field += "\\n"; break;
-      case '\r': field += "\\r"; break;
-      case '\\': field += "\\\\"; break;
-      default: field += c;
-    }
+    if (c == '\\') field += c;
+    field += c;
   }
-  return field;
+  return base::one_line(field);
 }
 
 }  // namespace
@@ -132,8 +129,7 @@ void RowErrorLog::write(Table& table, const model::RowError& error) {
   }
   if (table.counts.load_errors + table.counts.change_errors <= kLoggedRowsMax) {
     base::log_warning(base::kTargetLoad, "row error in table {} ({}), column '{}': {} (see {})",
-                      as_field(model::to_string(error.table)), as_field(error.key), error.column,
-                      error.reason, file_.string());
+                      model::to_string(error.table), error.key, error.column, error.reason, file_.string());
   }
 }
 
