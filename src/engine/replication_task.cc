@@ -214,7 +214,6 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
       result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
-  done.spilled_bytes = totals.spilled_bytes;
   for (TableResult& table : done.tables) {
     const TableStatistics& changes = totals.tables[table.source];
     table.statistics.inserts = changes.inserts;

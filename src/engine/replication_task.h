@@ -39,7 +39,6 @@ struct TaskResult {
   std::int64_t rows_changed = 0;
   std::int64_t row_errors = 0;
   std::int64_t data_warnings = 0;
-  std::int64_t spilled_bytes = 0;
   std::string row_errors_file;
 };
 

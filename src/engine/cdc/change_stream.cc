@@ -154,7 +154,6 @@ StreamEnd run_change_stream(const TaskContext& context, connector::SourceCapture
   // The capture's thread has ended, so its calls are this thread's now: this one sends the last
   // acknowledgement.
   capture.keep_alive();
-  totals.spilled_bytes += sorter.spilled_bytes_total();
   // A stop is what was asked for, whatever waits for a copy.
   return stop.stop_requested() && end == StreamEnd::kPaused ? StreamEnd::kStopped : end;
 }

@@ -13,7 +13,6 @@ namespace ferry::engine {
 struct StreamTotals {
   std::int64_t transactions = 0;
   std::int64_t rows = 0;
-  std::int64_t spilled_bytes = 0;
   ChangeRouter::Statistics tables;
 };
 

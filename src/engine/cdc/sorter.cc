@@ -237,7 +237,6 @@ void Sorter::spill(PendingTransaction& transaction) {
   transaction.memory_runs_from = transaction.runs.size();
   memory_bytes_ -= transaction.memory_bytes;
   spilled_bytes_ += transaction.memory_bytes;
-  spilled_bytes_total_ += transaction.memory_bytes;
   transaction.spilled_bytes += transaction.memory_bytes;
   transaction.memory_bytes = 0;
 }

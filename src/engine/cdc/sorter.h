@@ -57,8 +57,6 @@ class Sorter {
   // Changes of transactions that are not committed, or not yet taken by next().
   std::int64_t memory_bytes() const { return memory_bytes_; }
   std::int64_t spilled_bytes() const { return spilled_bytes_; }
-  // Ever written to disk, for reports.
-  std::int64_t spilled_bytes_total() const { return spilled_bytes_total_; }
 
  private:
   friend struct PendingTransaction;
@@ -80,7 +78,6 @@ class Sorter {
   std::deque<Ready> ready_;
   std::int64_t memory_bytes_ = 0;
   std::int64_t spilled_bytes_ = 0;
-  std::int64_t spilled_bytes_total_ = 0;
   std::uint64_t files_ = 0;
 };
 
