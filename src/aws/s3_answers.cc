@@ -88,11 +88,14 @@ class Walk {
   bool refused_ = false;
 };
 
+Error not_of_s3() {
+  return Error(ErrorKind::kTargetUnwritable,
+               Error::Parts{.message = "the service's answer is not what S3 answers",
+                            .remedy = "See whether the URL is that of an S3 service."});
+}
+
 void walk_over(std::string_view xml, Walk::Element element) {
-  if (Walk(std::move(element)).over(xml)) return;
-  throw Error(ErrorKind::kTargetUnwritable,
-              Error::Parts{.message = "the service's answer is not what S3 answers",
-                           .remedy = "See whether the URL is that of an S3 service."});
+  if (!Walk(std::move(element)).over(xml)) throw not_of_s3();
 }
 
 std::int64_t number_in(std::string_view text) {
@@ -107,15 +110,18 @@ ObjectListing parse_object_listing(std::string_view xml) {
   ObjectListing listing;
   ListedObject object;
   bool encoded = false;
+  bool is_listing = false;
   walk_over(xml, [&](std::string_view path, const std::string& text) {
     if (path == "ListBucketResult/Contents/Key") object.key = text;
     if (path == "ListBucketResult/Contents/Size") object.size = number_in(text);
-    if (path == "ListBucketResult/Contents/ETag") object.etag = text;
     if (path == "ListBucketResult/Contents") listing.objects.push_back(std::exchange(object, {}));
     if (path == "ListBucketResult/IsTruncated") listing.truncated = text == "true";
     if (path == "ListBucketResult/NextContinuationToken") listing.next_token = text;
     if (path == "ListBucketResult/EncodingType") encoded = text == "url";
+    is_listing |= path == "ListBucketResult";
   });
+  // Another document would be taken for an empty bucket.
+  if (!is_listing || (listing.truncated && listing.next_token.empty())) throw not_of_s3();
   if (encoded) {
     for (ListedObject& each : listing.objects) each.key = percent_decoded(each.key);
   }
@@ -157,7 +163,6 @@ ServiceError parse_error(std::string_view xml) {
     if (path == "Error/Code" || path == "ErrorResponse/Error/Code") error.code = text;
     if (path == "Error/Message" || path == "ErrorResponse/Error/Message") error.message = text;
     if (path == "Error/Region") error.region = text;
-    if (path == "Error/ServerTime") error.server_time = text;
   });
   if (!walk.over(xml)) return {};
   return error;

@@ -14,10 +14,10 @@ namespace ferry::aws {
 struct ListedObject {
   std::string key;
   std::int64_t size = -1;
-  std::string etag = {};
 };
 
-// ListBucketResult.
+// ListBucketResult. Any other document, and one that says there is more but not where, throws too: what
+// stands in a bucket must not be taken for nothing.
 struct ObjectListing {
   std::vector<ListedObject> objects;
   bool truncated = false;
@@ -49,7 +49,6 @@ struct ServiceError {
   std::string code;
   std::string message;
   std::string region;  // Where the bucket is, if that was the mistake.
-  std::string server_time;
 };
 ServiceError parse_error(std::string_view xml);
 

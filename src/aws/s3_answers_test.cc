@@ -19,10 +19,16 @@ TEST(ObjectListing, ReadsKeysSizesAndTheNextPage) {
   ASSERT_EQ(listing.objects.size(), 2U);
   EXPECT_EQ(listing.objects[0].key, "a/b c\u20ac");
   EXPECT_EQ(listing.objects[0].size, 12345678901);
-  EXPECT_EQ(listing.objects[0].etag, "\"7f-2\"");
   EXPECT_EQ(listing.objects[1].key, "plain");
   EXPECT_TRUE(listing.truncated);
   EXPECT_EQ(listing.next_token, "1ueG&cXL=");
+}
+
+TEST(ObjectListing, RefusesWhatWouldPassForAnEmptyBucket) {
+  EXPECT_TRUE(parse_object_listing("<ListBucketResult/>").objects.empty());
+  EXPECT_THROW(parse_object_listing("<html><body>Welcome</body></html>"), base::Error);
+  EXPECT_THROW(parse_object_listing("<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"),
+               base::Error);
 }
 
 TEST(ObjectListing, TakesKeysAsTheyAreWhereTheServiceDoesNotEncode) {

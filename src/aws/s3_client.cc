@@ -409,8 +409,13 @@ std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std:
     if (!outcome.succeeded) throw refused(kListObjects, "", outcome.response, outcome.error);
     ObjectListing listing = parse_object_listing(outcome.response.body);
     std::ranges::move(listing.objects, std::back_inserter(objects));
-    // A service that says there is more, and not where, would be asked for ever.
-    if (!listing.truncated || listing.next_token.empty() || listing.next_token == token) break;
+    if (!listing.truncated) break;
+    if (listing.next_token == token) {
+      throw Error(ErrorKind::kTargetUnwritable,
+                  {.message = fmt::format("{} gives the same page of its list of objects again and again",
+                                          parts_.bucket.describe()),
+                   .remedy = "See how the service is; without the whole list nothing is written."});
+    }
     token = std::move(listing.next_token);
   }
   return objects;

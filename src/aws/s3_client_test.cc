@@ -287,13 +287,13 @@ TEST_F(S3ClientTest, AsksAwsForTheUploadsBelowAPrefixOnly) {
   EXPECT_EQ(http_->sent[0].query(), "encoding-type=url&prefix=p%2F&uploads=");
 }
 
-TEST_F(S3ClientTest, EndsAListingThatDoesNotMoveOn) {
+TEST_F(S3ClientTest, RefusesAListingThatDoesNotMoveOn) {
   const std::string page =
       "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
       "</ListBucketResult>";
   http_->answer(200, page);
   http_->answer(200, page);
-  EXPECT_TRUE(client().list_objects("p/").empty());
+  EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
 }
 
 TEST_F(S3ClientTest, TagsAnObject) {
