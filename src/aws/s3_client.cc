@@ -359,13 +359,15 @@ void S3Client::complete_multipart_upload(const std::string& key, const std::stri
   post.headers.emplace_back("content-type", "application/xml");
   post.body = body;
   Outcome outcome = call(kCompleteUpload, post, key);
-  if (outcome.succeeded) return;
-  if (is_gone(outcome)) {
-    std::vector<ListedObject> there = outcome.repeated ? list_objects(key, 1) : std::vector<ListedObject>();
-    if (!there.empty() && there.front().key == key && there.front().size == bytes) return;
-    throw lost_upload(key);
+  if (outcome.succeeded && !outcome.repeated) return;
+  if (!outcome.succeeded && !is_gone(outcome)) {
+    throw refused(kCompleteUpload, key, outcome.response, outcome.error);
   }
-  throw refused(kCompleteUpload, key, outcome.response, outcome.error);
+  // Neither answer to a repeated attempt tells what came of the first: "no such upload" is said of one that
+  // was completed, and a service that died over the first may call an object written that it has not put
+  // together.
+  std::vector<ListedObject> there = outcome.repeated ? list_objects(key, 1) : std::vector<ListedObject>();
+  if (there.empty() || there.front().key != key || there.front().size != bytes) throw lost_upload(key);
 }
 
 void S3Client::abort_multipart_upload(const std::string& key, const std::string& upload_id) {

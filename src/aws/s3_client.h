@@ -96,7 +96,7 @@ class S3Client {
   StartedUpload create_multipart_upload(const std::string& key);
   UploadedPart upload_part(const std::string& key, const std::string& upload_id, int number,
                            std::string_view bytes);
-  // The parts by number. When the answer of an attempt was lost and a later one finds no upload, the listing
+  // The parts by number. Where it took more than one attempt, whatever the last one's answer, the listing
   // tells: the object counts as written if it is there with `bytes`.
   void complete_multipart_upload(const std::string& key, const std::string& upload_id,
                                  const std::vector<UploadedPart>& parts, std::int64_t bytes);

@@ -207,6 +207,7 @@ TEST_F(S3ClientTest, KeepsEncryptionThatWasNamedAndForOtherRefusals) {
 TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
   http_->answer_error(200, "InternalError");
   http_->answer(200, "<CompleteMultipartUploadResult/>");
+  http_->answer(200, "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents></ListBucketResult>");
   client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
   http_->answer_error(200, "InvalidPart");
   EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(),
@@ -214,16 +215,21 @@ TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
 }
 
 TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
-  auto complete_again = [&](const std::string& listed) {
+  auto complete_again = [&](bool claims_success, const std::string& listed) {
     http_->break_connection();
-    http_->answer_error(404, "NoSuchUpload");
+    if (claims_success) http_->answer(200, "<CompleteMultipartUploadResult/>");
+    if (!claims_success) http_->answer_error(404, "NoSuchUpload");
     http_->answer(200, "<ListBucketResult>" + listed + "</ListBucketResult>");
     client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
   };
-  complete_again("<Contents><Key>k</Key><Size>4</Size></Contents>");
-  for (const char* other : {"", "<Contents><Key>k</Key><Size>5</Size></Contents>",
-                            "<Contents><Key>k2</Key><Size>4</Size></Contents>"}) {
-    EXPECT_EQ(error_of([&] { complete_again(other); }).kind(), ErrorKind::kTargetUnreachable) << other;
+  for (bool claims_success : {false, true}) {
+    complete_again(claims_success, "<Contents><Key>k</Key><Size>4</Size></Contents>");
+    for (const char* other : {"", "<Contents><Key>k</Key><Size>5</Size></Contents>",
+                              "<Contents><Key>k2</Key><Size>4</Size></Contents>"}) {
+      EXPECT_EQ(error_of([&] { complete_again(claims_success, other); }).kind(),
+                ErrorKind::kTargetUnreachable)
+          << other;
+    }
   }
   // Without a lost answer it was never written.
   http_->answer_error(404, "NoSuchUpload");
