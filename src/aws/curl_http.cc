@@ -6,6 +6,7 @@
 #include <cctype>
 #include <mutex>
 #include <new>
+#include <utility>
 
 #include "aws/http.h"
 #include "base/error.h"
@@ -45,11 +46,11 @@ void append(HeaderList& list, const std::string& line) {
 // One request under way; what libcurl's callbacks see.
 struct Transfer {
   std::string_view body_left;
-  std::string_view body;
   HttpResponse response;
   std::stop_token stop;
   curl_off_t moved = 0;
   Clock::time_point moved_at = Clock::now();
+  bool sent = false;
   bool too_large = false;
   bool stalled = false;
 };
@@ -62,14 +63,11 @@ std::size_t read_body(char* out, std::size_t size, std::size_t count, void* user
   return length;
 }
 
-// libcurl sends the body again on a fresh connection when a kept one turns out to be dead.
-int seek_body(void* user, curl_off_t offset, int origin) {
+// On a kept connection that turns out to be dead libcurl would send a request again by itself. Whoever asked
+// must know, because the first may have had its effect.
+int send_once(void* user, char*, char*, int, int) {
   auto& transfer = *static_cast<Transfer*>(user);
-  if (origin != SEEK_SET || offset < 0 || static_cast<std::size_t>(offset) > transfer.body.size()) {
-    return CURL_SEEKFUNC_CANTSEEK;
-  }
-  transfer.body_left = transfer.body.substr(static_cast<std::size_t>(offset));
-  return CURL_SEEKFUNC_OK;
+  return std::exchange(transfer.sent, true) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* user) {
@@ -129,8 +127,7 @@ class CurlHttp final : public Http {
 
   HttpResponse send(const HttpRequest& request, std::stop_token stop) override {
     Handle handle = take_handle();
-    Transfer transfer{
-        .body_left = request.body, .body = request.body, .response = {}, .stop = std::move(stop)};
+    Transfer transfer{.body_left = request.body, .response = {}, .stop = std::move(stop)};
     std::string query = canonical_query(request);
     std::string url = request.address.url() + encoded_path(request);
     if (!query.empty()) url.append("?").append(query);
@@ -162,10 +159,10 @@ class CurlHttp final : public Http {
       ::curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
       ::curl_easy_setopt(curl, CURLOPT_READFUNCTION, read_body);
       ::curl_easy_setopt(curl, CURLOPT_READDATA, &transfer);
-      ::curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, seek_body);
-      ::curl_easy_setopt(curl, CURLOPT_SEEKDATA, &transfer);
       ::curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
     }
+    ::curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, send_once);
+    ::curl_easy_setopt(curl, CURLOPT_PREREQDATA, &transfer);
     ::curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
     ::curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
     ::curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
@@ -220,6 +217,9 @@ class CurlHttp final : public Http {
                "Name the certificate authorities in CertificatePem or AWS_CA_BUNDLE, or correct the URL.",
            .vendor_code = vendor_code});
     }
+    // The second is what comes when a body has been sent and would have to be sent again.
+    bool closed = code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_SEND_FAIL_REWIND;
+    if (closed) what = "the connection was closed before an answer";
     if (transfer.stalled) what = "nothing moved for too long";
     return Error(ErrorKind::kTargetUnreachable, {.message = fmt::format("{} does not answer: {}", peer, what),
                                                  .remedy = "See whether the service runs and can be reached.",

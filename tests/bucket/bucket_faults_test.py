@@ -87,6 +87,17 @@ class LostAnswersTest(FaultCase):
         command.wait_until(lambda: not self.gateway.pending, "all faults", DEADLINE_S * 2)
         self.finish(command)
 
+    def test_an_upload_that_was_begun_without_an_answer_is_removed(self) -> None:
+        """Nothing else fails: what a client repeats by itself on a connection that it kept is known too."""
+        command = self.follow()
+        command.wait_for_output("following changes")
+        self.change(10000)
+        command.wait_until(lambda: self.gateway.counts()["CompleteMultipartUpload"] == 2, "an upload on a kept connection")
+        self.gateway.inject("CreateMultipartUpload", Fault.lost_answer())
+        self.change(20000)
+        command.wait_until(lambda: not self.gateway.pending, "the fault")
+        self.finish(command)
+
     def test_a_load_passes_through_every_fault(self) -> None:
         for action in ("ListObjectsV2", "PutObject", "DeleteObject", "ListMultipartUploads", "CreateMultipartUpload",
                        "UploadPart", "CompleteMultipartUpload"):
@@ -144,8 +155,9 @@ class RestartedServiceTest(FaultCase):
         chance = random.Random(seed)
         print(f"seed {seed}", flush=True)
 
-        def ferry_dies(command: FerryCommand) -> FerryCommand:
-            calls = len(self.gateway.calls) + chance.randrange(8)
+        def ferry_dies(command: FerryCommand, before: int) -> FerryCommand:
+            # A change takes five calls at least: one for the small object, four for the large one.
+            calls = before + chance.randrange(6)
             command.wait_until(lambda: len(self.gateway.calls) >= calls, "calls")
             command.kill()
             starts = self.gateway.counts()["ListMultipartUploads"]
@@ -154,14 +166,14 @@ class RestartedServiceTest(FaultCase):
             command.wait_until(lambda: self.gateway.counts()["ListMultipartUploads"] > starts, "the start")
             return command
 
-        def service_dies(command: FerryCommand) -> FerryCommand:
+        def service_dies(command: FerryCommand, _: int) -> FerryCommand:
             self.s3.kill()
             calls = len(self.gateway.calls) + chance.randrange(1, 4)
             command.wait_until(lambda: len(self.gateway.calls) >= calls, "attempts while the service is gone")
             self.s3.start()
             return command
 
-        def calls_fail(command: FerryCommand) -> FerryCommand:
+        def calls_fail(command: FerryCommand, _: int) -> FerryCommand:
             for action in ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "DeleteObject"):
                 fault = chance.choice([Fault.cut(), Fault.cut(1 << 20), Fault.lost_answer(), Fault.answer(503, "SlowDown")])
                 self.gateway.inject(action, fault, times=chance.randrange(1, 3), skip=chance.randrange(2))
@@ -169,9 +181,10 @@ class RestartedServiceTest(FaultCase):
 
         command = self.follow()
         for number in range(1, 13):
+            before = len(self.gateway.calls)
             self.change(number * 10000)
             with self.subTest(seed=seed, number=number):
-                command = chance.choice([ferry_dies, ferry_dies, service_dies, calls_fail])(command)
+                command = chance.choice([ferry_dies, ferry_dies, service_dies, calls_fail])(command, before)
         self.finish(command)
 
 
