@@ -9,6 +9,9 @@
 namespace ferry::cli {
 namespace {
 
+// timeout(1) sends its signal to the process and to its group: one wish that comes twice.
+constexpr timespec kSameWish{.tv_sec = 0, .tv_nsec = 50'000'000};
+
 sigset_t stop_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -39,6 +42,10 @@ void Interrupt::watch(std::stop_token end) {
       pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
       ::kill(::getpid(), signal);
       return;
+    }
+    ::nanosleep(&kSameWish, nullptr);
+    constexpr timespec kNow{};
+    while (sigtimedwait(&signals, nullptr, &kNow) > 0) {
     }
     std::fputs("ferry: stopping; what was captured is being written (once more to stop at once)\n", stderr);
     stop_.request_stop();

@@ -5,8 +5,8 @@
 
 namespace ferry::cli {
 
-// Turns the first SIGINT or SIGTERM into a stop request; the second one ends the process at once. Made before
-// any other thread, so that the signals reach only this one; one per process.
+// Turns the first SIGINT or SIGTERM into a stop request, and says so; one that comes after that ends the
+// process at once. Made before any other thread, so that the signals reach only this one; one per process.
 class Interrupt {
  public:
   Interrupt();

@@ -48,7 +48,8 @@ void ProgressPrinter::print(const std::string& line) {
 
 void ProgressPrinter::tables_selected(std::size_t count) {
   std::lock_guard lock(mutex_);
-  print(fmt::format("{} tables selected", grouped(static_cast<std::int64_t>(count))));
+  print(fmt::format("{} {} selected", grouped(static_cast<std::int64_t>(count)),
+                    count == 1 ? "table" : "tables"));
 }
 
 void ProgressPrinter::created_on_source(const std::vector<std::string>& lines) {

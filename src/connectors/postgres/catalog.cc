@@ -31,7 +31,7 @@ WHERE c.relkind IN ('r', 'v') AND c.relpersistence <> 't'
 ORDER BY n.nspname, c.relname)";
 
 constexpr std::string_view kTableQuery = R"(
-SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.reltuples,
+SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.reltuples, c.relpages,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'p', 'm', 'f') AND )";
@@ -84,9 +84,16 @@ struct TableRow {
   char kind = 'r';
   char persistence = 'p';
   char replica_identity = 'd';
-  double rows = -1;
+  std::int64_t rows_estimate = -1;
   bool has_children = false;
 };
+
+// Below 0 where nothing is known: of views, and of tables that were never analysed. Before PostgreSQL 14 such
+// a table says 0 rows in 0 pages.
+std::int64_t rows_estimate(char kind, double tuples, std::int64_t pages, int server_major) {
+  bool known = kind == 'r' && tuples >= 0 && (server_major >= 14 || pages > 0);
+  return known ? static_cast<std::int64_t>(tuples) : -1;
+}
 
 std::optional<TableRow> find_table(Connection& connection, std::string_view condition, Parameters parameters,
                                    std::stop_token stop) {
@@ -95,22 +102,24 @@ std::optional<TableRow> find_table(Connection& connection, std::string_view cond
                                  .parameters = std::move(parameters)},
                                 stop);
   if (found.rows() == 0) return std::nullopt;
-  return TableRow{.oid = static_cast<std::uint32_t>(found.integer(0, 0)),
-                  .name = {.schema = std::string(found.text(0, 1)), .table = std::string(found.text(0, 2))},
-                  .kind = found.text(0, 3).front(),
-                  .persistence = found.text(0, 4).front(),
-                  .replica_identity = found.text(0, 5).front(),
-                  .rows = found.real(0, 6),
-                  .has_children = found.boolean(0, 7)};
+  char kind = found.text(0, 3).front();
+  return TableRow{
+      .oid = static_cast<std::uint32_t>(found.integer(0, 0)),
+      .name = {.schema = std::string(found.text(0, 1)), .table = std::string(found.text(0, 2))},
+      .kind = kind,
+      .persistence = found.text(0, 4).front(),
+      .replica_identity = found.text(0, 5).front(),
+      .rows_estimate = rows_estimate(kind, found.real(0, 6), found.integer(0, 7), connection.server_major()),
+      .has_children = found.boolean(0, 8)};
 }
 
-double distinct_share(const Result& columns, int row, double table_rows) {
+double distinct_share(const Result& columns, int row, std::int64_t table_rows) {
   constexpr int kDistinct = 13;
   if (columns.is_null(row, kDistinct)) return -1;
   // pg_stats: below 0 it is the negated share, above 0 a count.
   double distinct = columns.real(row, kDistinct);
   if (distinct < 0) return std::min(-distinct, 1.0);
-  if (distinct > 0 && table_rows > 0) return std::min(distinct / table_rows, 1.0);
+  if (distinct > 0 && table_rows > 0) return std::min(distinct / static_cast<double>(table_rows), 1.0);
   return -1;
 }
 
@@ -182,6 +191,7 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
   table.unlogged = row.persistence == 'u';
   table.replica_identity = row.replica_identity;
   table.has_children = row.has_children;
+  table.rows_estimate = row.rows_estimate;
   std::optional<std::int16_t> digits_of_money;
   for (int i = 0; i < found.rows(); ++i) {
     PgType type{.oid = static_cast<std::uint32_t>(found.integer(i, 6)),
@@ -199,7 +209,7 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
                                 .nullable = !found.boolean(i, 2),
                                 .source_number = static_cast<std::int32_t>(found.integer(i, 0)),
                                 .source_type = std::string(found.text(i, 5)),
-                                .distinct_share = distinct_share(found, i, row.rows)});
+                                .distinct_share = distinct_share(found, i, row.rows_estimate)});
     table.columns.push_back({.type_oid = static_cast<std::uint32_t>(found.integer(i, 3)),
                              .typmod = static_cast<std::int32_t>(found.integer(i, 4)),
                              .type_name = std::string(found.text(i, 15)),
@@ -275,13 +285,9 @@ std::vector<CatalogTable> list_tables(Connection& connection, std::stop_token st
     CatalogTable table;
     table.name = {.schema = std::string(found.text(i, 0)), .table = std::string(found.text(i, 1))};
     table.kind = found.text(i, 2) == "v" ? TableKind::kView : TableKind::kTable;
-    // Before PostgreSQL 14 a table that was never analysed says 0 rows in 0 pages.
-    bool known = table.kind == TableKind::kTable && found.real(i, 3) >= 0 &&
-                 (connection.server_major() >= 14 || found.integer(i, 5) > 0);
-    if (known) {
-      table.rows_estimate = static_cast<std::int64_t>(found.real(i, 3));
-      table.bytes_estimate = found.integer(i, 4);
-    }
+    table.rows_estimate = rows_estimate(found.text(i, 2).front(), found.real(i, 3), found.integer(i, 5),
+                                        connection.server_major());
+    if (table.rows_estimate >= 0) table.bytes_estimate = found.integer(i, 4);
     tables.push_back(std::move(table));
   }
   return tables;

@@ -31,8 +31,9 @@ struct DescribedTable {
   std::vector<CatalogColumn> columns;
   connector::TableKind kind = connector::TableKind::kTable;
   bool unlogged = false;
-  char replica_identity = 'd';  // pg_class.relreplident.
-  bool has_children = false;    // By INHERITS; a partitioned table's leaves are tables of their own.
+  char replica_identity = 'd';      // pg_class.relreplident.
+  std::int64_t rows_estimate = -1;  // Below 0 where the server has none.
+  bool has_children = false;        // By INHERITS; a partitioned table's leaves are tables of their own.
 };
 
 // "schema"."table".

@@ -237,6 +237,7 @@ class PostgresTableUnload final : public TableUnload {
 
   const model::TableVersionPtr& table() const override { return held_->table.version; }
   std::shared_ptr<const model::SnapshotMark> mark() const override { return held_->mark; }
+  std::int64_t rows_estimate() const override { return held_->table.rows_estimate; }
   // One slice, read on the connection that holds the lock. More of them would take pg_export_snapshot() here
   // and a connection, a lock and SET TRANSACTION SNAPSHOT for each range of ctid.
   std::size_t slice_count() const override { return 1; }

@@ -88,6 +88,22 @@ TEST_P(UnloadTest, NeedsNoMoreThanSelect) {
             ErrorKind::kSourceTable);
 }
 
+TEST_P(UnloadTest, EstimatesTheRowsOfTablesThatWereAnalysed) {
+  PostgresServer server(GetParam());
+  server.sql(
+      "CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i; ANALYZE t;"
+      "CREATE TABLE unknown (a int); CREATE VIEW v AS SELECT * FROM t");
+  auto source = source_at(endpoint_at(server.port()));
+  auto estimate = [&](const char* name) {
+    auto request = request_of({"public", name});
+    request.want_mark = false;
+    return source->unload()->begin(request, {})->rows_estimate();
+  };
+  EXPECT_EQ(estimate("t"), 1000);
+  EXPECT_EQ(estimate("unknown"), -1);
+  EXPECT_EQ(estimate("v"), -1);
+}
+
 TEST_P(UnloadTest, CutsBatchesByRowsAndBytes) {
   PostgresServer server(GetParam());
   server.sql(
