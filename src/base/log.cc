@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/one_line.h"
+#include "base/passwords.h"
 
 namespace ferry::base {
 namespace {
@@ -54,7 +55,7 @@ void log_to_file(const std::filesystem::path& file) {
 }
 
 void log_line(Severity severity, std::string_view component, std::string_view text) {
-  logger().log(level_of(severity), "[{}]{}: {}", component, letter_of(severity), one_line(text));
+  logger().log(level_of(severity), "[{}]{}: {}", component, letter_of(severity), one_line(hide_password(text)));
 }
 
 }  // namespace ferry::base

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/one_line.h"
+#include "base/passwords.h"
 #include "cli/commands.h"
 #include "cli/source_uri.h"
 
@@ -72,7 +73,7 @@ void harden_process() {
 int print_error(const Error& error) {
   const base::ErrorKindFacts& facts = base::facts_of(error.kind());
   std::fflush(stdout);
-  fmt::print(stderr, "ferry: error {}: {}\n", facts.code, base::one_line(error.what()));
+  fmt::print(stderr, "ferry: error {}: {}\n", facts.code, base::one_line(base::hide_password(error.what())));
   return facts.exit_code;
 }
 

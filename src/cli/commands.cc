@@ -290,11 +290,11 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
     engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                         base::Clock::real(), task.options);
     for (const std::string& line : replication.clean(interrupt.token()))
-      std::printf("removed %s\n", line.c_str());
+      ProgressPrinter::print("removed " + line);
   }
   bool is_gone = remove_state(task.state);
-  std::printf("removed the task's state in %s\n", task.state.c_str());
-  if (!is_gone) std::printf("the folder stays: it holds what is not of the task's state\n");
+  ProgressPrinter::print("removed the task's state in " + task.state.string());
+  if (!is_gone) ProgressPrinter::print("the folder stays: it holds what is not of the task's state");
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/one_line.h"
+#include "base/passwords.h"
 
 namespace ferry::cli {
 namespace {
@@ -42,7 +43,7 @@ std::string_view text_of(engine::TaskEnd end) {
 }  // namespace
 
 void ProgressPrinter::print(const std::string& line) {
-  std::fputs((base::one_line(line) + '\n').c_str(), stdout);
+  std::fputs((base::one_line(base::hide_password(line)) + '\n').c_str(), stdout);
   std::fflush(stdout);
 }
 

@@ -37,12 +37,14 @@ class ProgressPrinter final : public engine::TaskObserver {
 
   void print_summary(const engine::TaskResult& result);
 
+  // Any line on standard output.
+  static void print(const std::string& line);
+
  private:
   struct Loading {
     std::int64_t rows_estimate = -1;
     std::chrono::steady_clock::time_point said;
   };
-  void print(const std::string& line);
 
   const Numerics numerics_;
   const std::filesystem::path log_;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/passwords.h"
 
 namespace ferry::cli {
 namespace {
@@ -16,15 +17,14 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
-constexpr std::string_view kForm = "postgresql://user:password@host:port/database";
+// The form without a password: where one is shown, what stands there is hidden.
+constexpr std::string_view kWriteIt =
+    "Write it as postgresql://user@host:port/database, or with ':' and the password behind the user; "
+    "characters such as '@', ':', '/' and '%' inside a part are written %40, %3A, %2F, %25.";
 
-Error bad(std::string_view what) {
-  Error::Parts parts{
-      .message = fmt::format("the source URI {}", what),
-      .remedy = fmt::format("Write it as {}; characters such as '@', ':', '/' and '%' inside a part "
-                            "are written %40, %3A, %2F, %25.",
-                            kForm)};
-  return Error(ErrorKind::kUsage, std::move(parts));
+Error bad(std::string_view what, std::string_view remedy = kWriteIt) {
+  return Error(ErrorKind::kUsage,
+               {.message = fmt::format("the source URI {}", what), .remedy = std::string(remedy)});
 }
 
 int hex_value(char c) {
@@ -144,6 +144,8 @@ model::Endpoint parse_source_uri(std::string_view uri) {
   std::size_t question = rest.find('?');
   std::string_view path = rest.substr(0, question);
   if (path.size() < 2) throw bad("names no database");
+  // Most likely the password's, which has a '/' before it.
+  if (path.find('@') != std::string_view::npos) throw bad("has '@' behind its host");
   endpoint.database_name = percent_decoded(path.substr(1), "database");
   if (question != std::string_view::npos) {
     std::string_view parameters = rest.substr(question + 1);
@@ -157,12 +159,9 @@ model::Endpoint parse_source_uri(std::string_view uri) {
 }
 
 void wipe_password(char* uri) {
-  std::string_view text(uri);
-  Authority authority = authority_of(text);
-  if (authority.at_sign == std::string_view::npos) return;
-  std::size_t colon = text.find(':', authority.begin);
-  if (colon >= authority.at_sign) return;
-  std::memset(uri + colon + 1, '*', authority.at_sign - colon - 1);
+  std::string hidden = base::hide_password(uri);
+  hidden.resize(std::strlen(uri));
+  std::memcpy(uri, hidden.data(), hidden.size());
 }
 
 }  // namespace ferry::cli

@@ -11,7 +11,8 @@ namespace ferry::cli {
 // or absent for the local socket. Throws Error(kUsage), never with the password in it.
 model::Endpoint parse_source_uri(std::string_view uri);
 
-// Overwrites the password of a URI in place with '*'. Text that is no URI is left alone.
+// Hides the password of a URI in place, so that a list of processes does not show it. Other text is left
+// alone.
 void wipe_password(char* uri);
 
 }  // namespace ferry::cli

@@ -39,7 +39,7 @@ TEST(SourceUri, RefusesWithoutShowingThePassword) {
        {"mysql://u:geheim@h/d", "postgresql://u:geheim@h", "postgresql://u:geheim@h:99999/d",
         "postgresql://u:geheim@h:x/d", "postgresql://u:geheim%zz@h/d", "postgresql://u:geheim@h/d?x=1",
         "postgresql://u:geheim@h/d?sslmode=maybe", "postgresql://u:geheim@a,b/d",
-        "postgresql://u:geheim@[::1/d", ""}) {
+        "postgresql://u:geheim@[::1/d", "postgresql://u:a@/geheim@h/d", "postgresql://u:1/geheim@h/d", ""}) {
     try {
       parse_source_uri(uri);
       ADD_FAILURE() << uri;
@@ -52,8 +52,10 @@ TEST(SourceUri, RefusesWithoutShowingThePassword) {
 
 TEST(SourceUri, WipesThePasswordInPlace) {
   std::string uri = "postgresql://user:p@ss@host:5432/db";
+  std::size_t size = uri.size();
   wipe_password(uri.data());
-  EXPECT_EQ(uri, "postgresql://user:****@host:5432/db");
+  // No character of the password is left, and not its length.
+  EXPECT_EQ(uri, std::string("postgresql://user:***@host:5432/db") + std::string(size - 34, '\0'));
   for (std::string left : {"postgresql://user@host/db", "--tables", "file:///a:b@c", "x"}) {
     std::string copy = left;
     wipe_password(copy.data());

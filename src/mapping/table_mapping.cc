@@ -35,7 +35,9 @@ TableMapping TableMapping::select_all_of(const std::vector<std::string>& pattern
   }
   for (const auto& pattern : patterns) {
     auto dot = pattern.find('.');
-    if (dot == std::string::npos || dot == 0 || dot + 1 == pattern.size()) {
+    // The patterns are stored with the task, and a URI in a wrong place may have a password.
+    bool is_uri = pattern.find("://") != std::string::npos;
+    if (is_uri || dot == std::string::npos || dot == 0 || dot + 1 == pattern.size()) {
       throw base::Error(
           base::ErrorKind::kUsage,
           {.message = fmt::format("'{}' is not a pattern of tables", pattern),

@@ -327,7 +327,7 @@ TEST(TableMapping, SelectsByPatternsOfTheCommandLine) {
 
   EXPECT_TRUE(selects_table(TableMapping::select_all_of({}), "any", "table"));
   EXPECT_TRUE(selects_table(TableMapping::select_all_of({"s.a.b"}), "s", "a.b"));
-  for (auto pattern : {"orders", "", ".orders", "public."}) {
+  for (auto pattern : {"orders", "", ".orders", "public.", "postgresql://u:geheim@h.d/e"}) {
     try {
       TableMapping::select_all_of({pattern});
       FAIL() << pattern;

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/passwords.h"
 #include "model/ascii_text.h"
 #include "model/endpoint_document.h"
 #include "model/json_document.h"
@@ -182,7 +183,8 @@ void append_endpoint(const Endpoint& endpoint, std::string_view name, EndpointRo
   add("ServerName", endpoint.server_name);
   if (endpoint.port != 0) add("Port", std::to_string(endpoint.port));
   add("DatabaseName", endpoint.database_name);
-  add("EndpointUrl", endpoint.endpoint_url);
+  // It is stored, and a URL may have a password where none belongs.
+  add("EndpointUrl", base::hide_password(endpoint.endpoint_url));
 
   const auto* engine = find_engine_settings(endpoint.engine_name);
   if (!engine) return;

@@ -184,7 +184,7 @@ class BadInput(unittest.TestCase):
         for place in (self.folder / "home", self.target):
             for name, data in contents(place).items():
                 for secret in secrets:
-                    self.assertNotIn(secret, data, f"the password is in {name}")
+                    self.assertFalse(secret in data, f"the password is in {name}")
 
     def assert_equal(self, *tables: str) -> None:
         """Source and files are equal: nothing was lost or doubled."""
@@ -290,6 +290,23 @@ class BadInputTest(BadInput):
                              "--tables", "public.u", f"file://{self.target}")
         self.assertEqual(command.wait(), 0, command.report())
         self.assert_equal("t")
+
+    def test_password_in_a_wrong_command_line(self) -> None:
+        """assert_password_hidden() looks at the outputs and logs in the end."""
+        target = f"file://{self.target}"
+        # The second should have been percent-encoded.
+        for uri in self.uri(), f"postgresql://copier:{PASSWORD}@127.0.0.1:{self.server.port}/{self.database}":
+            for words in ((uri,), ("copi", uri, target), ("run", uri), ("copy", uri, target, uri), ("clean", uri),
+                          ("clean", uri, uri), ("clean", uri, target, uri),
+                          ("copy", uri, target, "--format", uri), ("copy", uri, target, f"--format={uri}"),
+                          ("copy", uri, target, "--set", uri), ("copy", uri, target, "--set", f"{uri}?a=b"),
+                          ("copy", self.uri(), target, "--set", uri), ("copy", self.uri(), target, "--set", f"{uri}?a=b"),
+                          ("copy", self.uri(), target, "--tables", uri), ("copy", uri, uri), ("copy", self.uri(), uri),
+                          ("copy", uri, f"--{uri}", target)):
+                with self.subTest(words=words):
+                    command = self.start(*words)
+                    self.assertIn(command.wait(), (2, 4, 6, 8), command.report())
+        self.assert_untouched()
 
     def test_password_is_wiped_before_the_first_contact(self) -> None:
         with TcpGate(self.server.port) as gate:
