@@ -5,7 +5,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
 
 #include "base/one_line.h"
 #include "base/passwords.h"
@@ -40,6 +43,25 @@ spdlog::level::level_enum level_of(Severity severity) {
 
 char letter_of(Severity severity) { return "EWID"[static_cast<int>(severity)]; }
 
+void write(spdlog::level::level_enum level, Severity severity, std::string_view component,
+           std::string_view text) {
+  logger().log(level, "[{}]{}: {}", component, letter_of(severity), one_line(hide_password(text)));
+}
+
+std::string file_name() {
+  auto& sinks = logger().sinks();
+  if (sinks.size() < 2) return "the task's log";
+  return static_cast<spdlog::sinks::basic_file_sink_mt&>(*sinks.back()).filename();
+}
+
+// How many lines of the kind there have been, with this one.
+int count_of(std::string_view kind) {
+  static std::mutex mutex;
+  static std::map<std::string, int, std::less<>> counts;
+  std::lock_guard lock(mutex);
+  return ++counts[std::string(kind)];
+}
+
 }  // namespace
 
 void log_to_standard_error() { logger(); }
@@ -55,7 +77,17 @@ void log_to_file(const std::filesystem::path& file) {
 }
 
 void log_line(Severity severity, std::string_view component, std::string_view text) {
-  logger().log(level_of(severity), "[{}]{}: {}", component, letter_of(severity), one_line(hide_password(text)));
+  write(level_of(severity), severity, component, text);
+}
+
+void log_line_of_kind(Severity severity, std::string_view component, std::string_view kind,
+                      std::string_view text) {
+  int count = count_of(kind);
+  if (count == kShownOfAKind + 1) {
+    log(severity, component, "further lines like these are in {} only", file_name());
+  }
+  // Standard error starts at warnings.
+  write(count > kShownOfAKind ? spdlog::level::info : level_of(severity), severity, component, text);
 }
 
 }  // namespace ferry::base

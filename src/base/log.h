@@ -11,7 +11,7 @@ namespace ferry::base {
 enum class Severity : unsigned char { kError, kWarning, kInfo, kDebug };
 
 // Where log lines go. A line carries time, component, severity and text; never a row value or a secret.
-// The three functions may be called from any thread; the two set-up functions only while one thread runs.
+// They may be called from any thread; the two set-up functions only while one thread runs.
 
 // Warnings and errors on standard error, the default.
 void log_to_standard_error();
@@ -20,9 +20,24 @@ void log_to_file(const std::filesystem::path& file);
 
 void log_line(Severity severity, std::string_view component, std::string_view text);
 
+// Of warnings and errors that every table may have, standard error gets the first of each `kind`, and then
+// where the others are.
+inline constexpr int kShownOfAKind = 5;
+void log_line_of_kind(Severity severity, std::string_view component, std::string_view kind,
+                      std::string_view text);
+
 template <typename... Args>
 void log(Severity severity, std::string_view component, fmt::format_string<Args...> format, Args&&... args) {
   log_line(severity, component, fmt::format(format, std::forward<Args>(args)...));
+}
+
+// A line that every table may have; those of one format are one kind.
+template <typename... Args>
+void log_for_table(Severity severity, std::string_view component, fmt::format_string<Args...> format,
+                   Args&&... args) {
+  fmt::string_view kind = format;
+  log_line_of_kind(severity, component, {kind.data(), kind.size()},
+                   fmt::format(format, std::forward<Args>(args)...));
 }
 
 template <typename... Args>

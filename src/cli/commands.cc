@@ -225,9 +225,11 @@ void refuse_suspended(const engine::TaskResult& result) {
     if (table.phase == engine::TablePhase::kError) suspended.push_back(model::to_string(table.source));
   }
   if (suspended.empty()) return;
+  std::size_t count = suspended.size();
+  if (count > ProgressPrinter::kSuspendedNamedMax) suspended.resize(ProgressPrinter::kSuspendedNamedMax);
   Error::Parts parts{
-      .message = fmt::format("{} of {} tables are suspended: {}", suspended.size(), result.tables.size(),
-                             fmt::join(suspended, ", ")),
+      .message = fmt::format("{} of {} tables are suspended: {}{}", count, result.tables.size(),
+                             fmt::join(suspended, ", "), count > suspended.size() ? ", …" : ""),
       .remedy =
           "The summary tells why. Mend or exclude them; the next run tries again what was never "
           "loaded, and --restart loads everything anew."};

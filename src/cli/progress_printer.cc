@@ -130,10 +130,14 @@ void ProgressPrinter::print_summary(const engine::TaskResult& result) {
                       grouped(counts.full_load_error_rows + counts.change_error_rows),
                       table.phase == engine::TablePhase::kError ? "  suspended" : ""));
   }
+  std::size_t suspended = 0;
   for (const engine::TableResult& table : result.tables) {
-    if (table.phase == engine::TablePhase::kError) {
-      print(fmt::format("Table {} is suspended: {}", model::to_string(table.source), table.error));
-    }
+    if (table.phase != engine::TablePhase::kError || ++suspended > kSuspendedNamedMax) continue;
+    print(fmt::format("Table {} is suspended: {}", model::to_string(table.source), table.error));
+  }
+  if (suspended > kSuspendedNamedMax) {
+    print(fmt::format("{} more tables are suspended; {} tells why.", suspended - kSuspendedNamedMax,
+                      log_.string()));
   }
   if (result.row_errors > 0) {
     print(fmt::format("{} rows could not be carried over; {} names each.", grouped(result.row_errors),

@@ -18,6 +18,8 @@ class ProgressPrinter final : public engine::TaskObserver {
  public:
   // What the summary says of a NUMERIC without precision: Parquet has no type for it.
   enum class Numerics : std::uint8_t { kAsTheyAre, kAsText };
+  // Of tables that have failed so many are named with the reason; the log names all.
+  static constexpr std::size_t kSuspendedNamedMax = 5;
   // A table whose load takes longer gets a line this often.
   static constexpr std::chrono::seconds kLoadingLineInterval{10};
 

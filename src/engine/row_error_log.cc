@@ -128,8 +128,9 @@ void RowErrorLog::write(Table& table, const model::RowError& error) {
                  .remedy = "Free disk space there, or move the state with --state."});
   }
   if (table.counts.load_errors + table.counts.change_errors <= kLoggedRowsMax) {
-    base::log_warning(base::kTargetLoad, "row error in table {} ({}), column '{}': {} (see {})",
-                      model::to_string(error.table), error.key, error.column, error.reason, file_.string());
+    base::log_for_table(base::Severity::kWarning, base::kTargetLoad,
+                        "row error in table {} ({}), column '{}': {} (see {})", model::to_string(error.table),
+                        error.key, error.column, error.reason, file_.string());
   }
 }
 
@@ -151,16 +152,17 @@ void RowErrorLog::act(Table& table, const model::RowError& error) {
   if (action == ErrorAction::kSuspendTable && table.suspended.empty()) {
     table.suspended = reason;
     ++suspensions_;
-    base::log_error(base::kTablesManager, "table {} is suspended: {}", model::to_string(error.table),
-                    error.reason);
+    base::log_for_table(base::Severity::kError, base::kTablesManager, "table {} is suspended: {}",
+                        model::to_string(error.table), error.reason);
   }
 }
 
 void RowErrorLog::warn(Table& table, const model::DataWarning& warning) {
   std::string kind = warning.column + ": " + warning.what;
   if (++table.kinds[kind] == 1) {
-    base::log_warning(base::kTargetLoad, "table {}, column '{}': {} (further ones are only counted)",
-                      model::to_string(warning.table), warning.column, warning.what);
+    base::log_for_table(base::Severity::kWarning, base::kTargetLoad,
+                        "table {}, column '{}': {} (further ones are only counted)",
+                        model::to_string(warning.table), warning.column, warning.what);
   }
 }
 

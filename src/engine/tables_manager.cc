@@ -63,7 +63,8 @@ void suspend_table(const TaskContext& context, TableState table, std::string_vie
   table.error = error;
   context.state.set_table(table);
   context.observer.table_failed(table.source, error);
-  base::log_error(base::kTablesManager, "table {} is suspended: {}", model::to_string(table.source), error);
+  base::log_for_table(base::Severity::kError, base::kTablesManager, "table {} is suspended: {}",
+                      model::to_string(table.source), error);
 
   const model::ErrorBehavior& behavior = context.definition.settings.error_behavior;
   std::int64_t limit = behavior.table_error_escalation_count;

@@ -450,6 +450,36 @@ class BadInputTest(BadInput):
         self.assert_equal("t")
         self.assertFalse((self.target / "public" / "secret").exists())
 
+    def test_many_tables_make_few_lines(self) -> None:
+        tables = [f"n{number:02}" for number in range(50)]
+        for name in tables:
+            self.sql(f"CREATE TABLE {name} (i int); INSERT INTO {name} VALUES (1)")
+        self.sql("GRANT SELECT ON t TO reader")
+
+        def assert_few_lines(command: FerryCommand, said: str, reason: str) -> None:
+            self.assertLess(len(command.errors.splitlines()), 10, command.report())
+            self.assertEqual(command.errors.count(said), 5, command.report())
+            log = next((self.folder / "home").rglob("task.log"))
+            self.assertIn(f"further lines like these are in {log} only", command.errors)
+            for name in tables:
+                self.assertTrue(any(f"public.{name} " in line and reason in line for line in log.read_text().splitlines()), name)
+
+        command = self.start_copy(self.uri(), "--follow")
+        command.wait_for_output("following changes from")
+        command.stop()
+        assert_few_lines(command, "has no primary key", "has no primary key")
+        command = self.start("clean", self.uri(), f"file://{self.target}", "--format", "csv")
+        self.assertEqual(command.wait(), 0, command.report())
+        shutil.rmtree(self.target)
+        command = self.start_copy(self.uri(user="reader"))
+        self.assertEqual(command.wait(), 71, command.report())
+        assert_few_lines(command, " is suspended: ", "permission denied")
+        self.assertIn("50 of 51 tables are suspended: public.n00, ", command.error_message)
+        self.assertLess(len(command.error_message), 500)
+        # The table of the summary has them all.
+        self.assertEqual(command.output.count(" is suspended: "), 5, command.report())
+        self.assertIn("45 more tables are suspended; ", command.output)
+
     # --- The target ---
 
     def test_name_that_looks_like_a_line_of_ferry(self) -> None:

@@ -633,8 +633,8 @@ void PostgresCapture::require_published(const PublishedTable& table) {
   if (!left_out || refused_.contains(table.oid)) return;
   if (was_unlogged(table.oid)) {
     refused_.insert(table.oid);
-    base::log_warning(
-        base::kSourceCapture,
+    base::log_for_table(
+        base::Severity::kWarning, base::kSourceCapture,
         "table {} was UNLOGGED when the task began: its changes are still not captured. Load the task "
         "anew with --restart to have them",
         to_string(table.name));
@@ -657,8 +657,8 @@ bool PostgresCapture::was_unlogged(std::uint32_t oid) const {
 
 void PostgresCapture::tell_lost_identity(std::uint32_t oid, const model::TableName& name) {
   if (!without_identity_.insert(oid).second) return;
-  base::log_warning(
-      base::kSourceCapture,
+  base::log_for_table(
+      base::Severity::kWarning, base::kSourceCapture,
       "table {} has lost its key and replica identity: from now on only inserts and truncates are captured",
       to_string(name));
 }
@@ -693,8 +693,8 @@ void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, Chan
     if (error.kind() != ErrorKind::kSourceTable) throw;
     // It may be gone again, or belong to somebody else.
     refused_.insert(table.oid);
-    base::log_warning(base::kSourceCapture, "table {} is not captured: {}", to_string(table.name),
-                      error.what());
+    base::log_for_table(base::Severity::kWarning, base::kSourceCapture, "table {} is not captured: {}",
+                        to_string(table.name), error.what());
   }
 }
 

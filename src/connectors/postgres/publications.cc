@@ -59,17 +59,17 @@ Lists sort_tables(Connection& connection, const PublicationNames& names, const s
   for (PublishedTable& table : list_published(connection, names, stop)) {
     if (!wanted.contains(table.name)) continue;
     if (!table.permanent) {
-      base::log_warning(base::kSourceCapture,
-                        "table {} is UNLOGGED or temporary: its changes are not captured",
-                        to_string(table.name));
+      base::log_for_table(base::Severity::kWarning, base::kSourceCapture,
+                          "table {} is UNLOGGED or temporary: its changes are not captured",
+                          to_string(table.name));
       continue;
     }
     if (table.has_identity) {
       lists.full.push_back(std::move(table.name));
       continue;
     }
-    base::log_warning(
-        base::kSourceCapture,
+    base::log_for_table(
+        base::Severity::kWarning, base::kSourceCapture,
         "table {} has no primary key and no replica identity: only inserts and truncates are captured",
         to_string(table.name));
     lists.inserts.push_back(std::move(table.name));

@@ -126,8 +126,8 @@ void warn_of_idle_slots(Connection& connection, const std::string& own, std::sto
        .parameters = {own}},
       stop);
   for (int row = 0; row < idle.rows(); ++row) {
-    base::log_warning(
-        base::kSourceCapture,
+    base::log_for_table(
+        base::Severity::kWarning, base::kSourceCapture,
         "nobody reads the replication slot {} of another task, and the server keeps {} of its log for it. "
         "Start that task, or remove the slot with `ferry clean`; where the task's state is lost, with "
         "SELECT pg_drop_replication_slot('{}')",

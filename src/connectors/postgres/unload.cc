@@ -273,13 +273,13 @@ std::unique_ptr<TableUnload> PostgresUnload::begin(const UnloadRequest& request,
   if (request.want_mark) held->mark = take_mark(connection, stop);
   held->table = describe_table(connection, settings_, request.table, stop);
   if (held->table.unlogged && request.want_mark) {
-    base::log_warning(base::kSourceUnload,
-                      "table {} is UNLOGGED: it is loaded, but its changes are not captured",
-                      to_string(request.table));
+    base::log_for_table(base::Severity::kWarning, base::kSourceUnload,
+                        "table {} is UNLOGGED: it is loaded, but its changes are not captured",
+                        to_string(request.table));
   }
   if (held->table.has_children) {
-    base::log_warning(
-        base::kSourceUnload,
+    base::log_for_table(
+        base::Severity::kWarning, base::kSourceUnload,
         "table {} has child tables: their rows are loaded with it, but their changes are captured only "
         "under the children's own names",
         to_string(request.table));

@@ -284,8 +284,8 @@ class S3TargetApply final : public connector::TargetApply {
 
   void remove_table(TableStream& stream, const model::TableName& name, bool remove) {
     if (!remove) {
-      base::log_warning(
-          base::kTargetApply,
+      base::log_for_table(
+          base::Severity::kWarning, base::kTargetApply,
           "{} was truncated or dropped on the source; its objects stay, because the task's settings do "
           "not name HandleSourceTableTruncated or HandleSourceTableDropped",
           model::to_string(name));
