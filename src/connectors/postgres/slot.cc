@@ -184,8 +184,9 @@ Lsn create_slot(const Settings& settings, Connection& connection, const NewSlot&
         auto waited = Clock::now() - started;
         timed_out = slot.transaction_timeout.count() > 0 && waited >= slot.transaction_timeout;
         if (waited >= kTellAfter && !std::exchange(told, true)) {
-          base::log_info(base::kSourceCapture, "waiting for open transactions before capture can start: {}",
-                         oldest_transaction(connection, stop));
+          base::log_warning(base::kSourceCapture,
+                            "waiting for open transactions before capture can start: {}",
+                            oldest_transaction(connection, stop));
         }
       }
     } catch (const Error& error) {

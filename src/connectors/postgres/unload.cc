@@ -76,7 +76,9 @@ void lock_table(Connection& connection, const UnloadRequest& request, std::stop_
            .vendor_code = std::string(sqlstate::kLockNotAvailable)});
     }
     if (!std::exchange(told, true)) {
-      base::log_info(base::kSourceUnload, "table {}: waiting for its lock", to_string(request.table));
+      base::log_for_table(base::Severity::kWarning, base::kSourceUnload,
+                          "table {}: waiting for its lock, which another session holds",
+                          to_string(request.table));
     }
   }
 }
