@@ -4,7 +4,7 @@
 #   tools/install_dependencies.sh [build] [test] [check]        (without arguments: build test)
 #
 #   build   compiler, build tools, libraries, and the private Python of .deps/venv with Arrow in it
-#   test    GoogleTest, PostgreSQL 15 and npm, which brings the other PostgreSQL versions
+#   test    GoogleTest, PostgreSQL 15, openssl and npm, which brings the other PostgreSQL versions
 #   check   clang, clang-tidy, clang-format and shellcheck
 #
 # Missing Debian packages are installed by root, or through sudo where it asks no password. Otherwise the one
@@ -17,7 +17,7 @@ readonly build_packages=(
   libcurl4-openssl-dev libexpat1-dev
   python3 python3-venv
 )
-readonly test_packages=(libgtest-dev libgmock-dev postgresql-15 postgresql-client-15)
+readonly test_packages=(libgtest-dev libgmock-dev postgresql-15 postgresql-client-15 openssl)
 readonly check_packages=(clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 shellcheck)
 readonly cluster_settings=/etc/postgresql-common/createcluster.conf
 

@@ -553,6 +553,54 @@ class BadInputTest(BadInput):
         self.assert_copies_now("t", "large")
 
 
+class TlsTest(BadInput):
+    """The server's certificate is for `localhost` and signed by itself."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        data = cls.server.data_directory
+        for name in "server", "other":
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                            "-addext", "subjectAltName=DNS:localhost", "-keyout", data / f"{name}.key",
+                            "-out", data / f"{name}.crt"], check=True, capture_output=True)
+        key = data / "server.key"
+        shutil.chown(key, data.owner(), data.group())
+        key.chmod(0o600)
+        (data / "server.crt").chmod(0o644)
+        cls.server.sql("ALTER SYSTEM SET ssl = on")
+        cls.server.restart()
+
+    def verified(self, authority: str, *, mode: str = "verify-full", host: str = "localhost") -> str:
+        path = self.server.data_directory / f"{authority}.crt"
+        return self.uri(host=host, parameters=f"?sslmode={mode}&sslrootcert={quote(str(path))}")
+
+    def test_host_and_authority_are_verified(self) -> None:
+        for uri in (self.verified("server", host="127.0.0.1"), self.verified("other"), self.verified("other", mode="verify-ca")):
+            command = self.start_copy(uri)
+            self.assert_error(command, "source_tls", 22, "sslrootcert", "CertificatePem", "sslmode")
+        self.assert_untouched()
+        for uri in (self.verified("server"), self.verified("server", mode="verify-ca", host="127.0.0.1")):
+            command = self.start_copy(uri, "--overwrite")
+            self.assertEqual(command.wait(), 0, command.report())
+            self.assert_equal("t")
+
+    def test_document(self) -> None:
+        def source(authority: str) -> dict:
+            return {"ServerName": "localhost", "SslMode": "verify-full",
+                    "CertificatePem": (self.server.data_directory / f"{authority}.crt").read_text()}
+        self.assert_error(self.start_run(source=source("other")), "source_tls", 22, "certificate verify failed")
+        self.assert_untouched()
+        command = self.start_run(source=source("server"))
+        self.sql("INSERT INTO t VALUES (3, 'y')")
+        self.wait_caught_up(command)
+        # Nothing was sent in the clear, neither the rows nor the changes.
+        self.assertEqual(self.sql("SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) "
+                                  "WHERE a.application_name LIKE 'ferry%' AND a.datname = current_database()"), [(True,)])
+        command.stop()
+        self.assert_equal("t")
+
+
 class NamespaceTest(BadInput):
     """Targets on file systems of their own, inside of a mount namespace."""
 

@@ -153,7 +153,9 @@ Error connect_error(std::string_view libpq_message, std::string_view where, Conn
   }
   if (state.empty() && is_about_tls(libpq_message)) {
     return Error(ErrorKind::kSourceTls,
-                 {.message = std::move(message), .remedy = "Check the endpoint's SslMode and certificate."});
+                 {.message = std::move(message),
+                  .remedy = "Check the host's name and the certificate authority, ?sslrootcert=FILE in a URI "
+                            "or CertificatePem in a document, or choose another ?sslmode= or SslMode."});
   }
   if (state.empty() && libpq_message.find("no password supplied") != std::string_view::npos) {
     return Error(ErrorKind::kSourceAuthentication,

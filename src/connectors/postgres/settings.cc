@@ -1,5 +1,6 @@
 #include "connectors/postgres/settings.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -21,9 +22,11 @@ using model::SettingReader;
 // Where Debian and its kin keep the system's certificate authorities.
 constexpr std::string_view kSystemCertificates = "/etc/ssl/certs/ca-certificates.crt";
 
-bool is_loopback(std::string_view host) {
-  return host.empty() || host.front() == '/' || host == "localhost" || host == "::1" ||
-         host.starts_with("127.");
+bool is_loopback(const std::string& host) {
+  if (host.empty() || host.front() == '/' || host == "localhost" || host == "::1") return true;
+  // A name may begin like an address.
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 && host.starts_with("127.");
 }
 
 std::string libpq_ssl_mode(const Endpoint& endpoint) {

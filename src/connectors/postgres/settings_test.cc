@@ -26,6 +26,9 @@ TEST(SettingsTest, EncryptsUnlessTheServerIsHere) {
   for (const char* here : {"localhost", "127.0.0.1", "127.1.2.3", "::1", "/var/run/postgresql"}) {
     EXPECT_EQ(read_settings(endpoint(here)).ssl_mode, "prefer") << here;
   }
+  for (const char* elsewhere : {"127.db.example.com", "127.0.0.1.example.com", "127.1", "10.0.0.1"}) {
+    EXPECT_EQ(read_settings(endpoint(elsewhere)).ssl_mode, "verify-full") << elsewhere;
+  }
   auto none = endpoint();
   none.ssl_mode = "none";
   EXPECT_EQ(read_settings(none).ssl_mode, "disable");
