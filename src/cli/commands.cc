@@ -71,7 +71,7 @@ void set_all(const std::vector<std::string>& settings, model::Endpoint& source, 
 }
 
 model::Endpoint copy_target(const CopyArguments& arguments, model::Endpoint& source) {
-  model::Endpoint target = parse_target_uri(arguments.target);
+  model::Endpoint target = parse_target_uri(normal_target_uri(arguments.target));
   set(target, "DataFormat", arguments.format);
   set_all(arguments.settings, source, target);
   auto is_given = [&](std::string_view name) { return target.find_setting(name) != nullptr; };
@@ -116,11 +116,11 @@ Task copy_task(const CopyArguments& arguments) {
   definition.target = copy_target(arguments, definition.source);
   definition.table_mappings = patterns_json(arguments.tables);
   // The same bucket's name means another bucket at another service.
-  std::string service =
-      definition.target.endpoint_url == arguments.target ? "" : definition.target.endpoint_url;
-  std::filesystem::path state = arguments.task.state.value_or(default_state_folder(
-      "copy", {definition.source.server_name, std::to_string(definition.source.port),
-               definition.source.database_name, service + arguments.target, arguments.format}));
+  std::string place = normal_target_uri(arguments.target);
+  std::string service = definition.target.endpoint_url == place ? "" : definition.target.endpoint_url;
+  std::filesystem::path state = arguments.task.state.value_or(
+      default_state_folder("copy", {definition.source.server_name, std::to_string(definition.source.port),
+                                    definition.source.database_name, service + place, arguments.format}));
   engine::TaskOptions options = options_of(arguments.task);
   options.fail_on_first_contact = true;
   options.load_threads = std::max(1U, std::thread::hardware_concurrency());

@@ -30,6 +30,19 @@ void set(model::Endpoint& endpoint, const std::string& lower_case_name, const st
 
 }  // namespace
 
+std::string normal_target_uri(std::string_view uri) {
+  if (!uri.starts_with("file:///") && !uri.starts_with(kBucketScheme)) return std::string(uri);
+  std::size_t at = std::min(uri.find('/', uri.find("://") + 3), uri.size());
+  std::string normal(uri.substr(0, at));
+  while (at < uri.size()) {
+    std::size_t end = std::min(uri.find('/', at + 1), uri.size());
+    std::string_view part = uri.substr(at, end - at);
+    if (part != "/" && part != "/.") normal += part;
+    at = end;
+  }
+  return normal.ends_with("://") ? std::string(uri) : normal;
+}
+
 model::Endpoint parse_target_uri(std::string_view uri) {
   model::Endpoint target;
   target.identifier = "target";

@@ -43,6 +43,19 @@ TEST_F(TargetUri, TakesTheServiceFromTheEnvironment) {
   EXPECT_EQ(parse_target_uri("s3://lake").endpoint_url, "");
 }
 
+TEST_F(TargetUri, IsThePlaceHoweverItIsWritten) {
+  for (const char* same :
+       {"file:///data/shop", "file:///data/shop/", "file:///./data//shop/.", "file:////data/shop"}) {
+    EXPECT_EQ(normal_target_uri(same), "file:///data/shop") << same;
+  }
+  EXPECT_EQ(normal_target_uri("s3://lake/raw//x/"), "s3://lake/raw/x");
+  EXPECT_EQ(normal_target_uri("s3://lake/"), "s3://lake");
+  for (const char* kept :
+       {"file:///", "file:///a/../b", "file:///a/.b", "s3://", "s3:///folder", "", "data/", "ftp://h/"}) {
+    EXPECT_EQ(normal_target_uri(kept), kept);
+  }
+}
+
 TEST_F(TargetUri, LeavesOtherSchemesToTheConnector) {
   for (const char* other : {"", "/data", "ftp://h", "https://h"}) {
     EXPECT_EQ(parse_target_uri(other).endpoint_url, other);

@@ -319,6 +319,29 @@ class BadInputTest(BadInput):
             self.assertNotIn(quote(PASSWORD, safe="").encode(), shown)
             command.kill()
 
+    def test_state_is_found_by_what_makes_the_task(self) -> None:
+        """Neither by the password, nor by how the target's path is written."""
+        finished = "was finished by an earlier run"
+        command = self.start_copy(self.uri())
+        self.assertEqual((command.wait(), finished in command.output), (0, False), command.report())
+        other = PASSWORD + "x"
+        self.addCleanup(self.set_password, PASSWORD)
+        self.set_password(other)
+        for target in (f"file://{self.target}", f"file://{self.target}/", f"file:///.{self.target}", f"file:///{self.target}"):
+            command = self.start_copy(self.uri(password=other), target=target)
+            self.assertEqual((command.wait(), finished in command.output), (0, True), command.report())
+        # The state cannot be found: what there is must not look like somebody else's alone.
+        before = contents(self.target)
+        command = self.start_copy(self.uri(password=other), "--state", str(self.folder / "another"))
+        self.assert_error(command, "target_foreign_objects", 43, "public.t", "1 in all", "earlier run of this task", "--state")
+        self.assert_untouched(before)
+        command = self.start("clean", self.uri(password=other), f"file://{self.target}/", "--format", "csv")
+        self.assertEqual(command.wait(), 0, command.report())
+        self.assert_untouched(before)
+
+    def set_password(self, password: str) -> None:
+        self.server.sql("ALTER ROLE copier PASSWORD '" + password.replace("'", "''") + "'")
+
     # --- The documents ---
 
     def test_mapping_that_matches_nothing(self) -> None:

@@ -35,11 +35,13 @@ class S3TargetTables final : public connector::TargetTables {
     throw Error(
         ErrorKind::kTargetForeignObjects,
         {.message = fmt::format(
-             "{} objects that this task did not write are where the table {} would go, the first is "
-             "{}",
-             foreign.size(), model::to_string(request.table->name), foreign.front()),
-         .remedy = "Name another folder, or remove them with --overwrite or by naming TargetTablePrepMode "
-                   "DROP_AND_CREATE in the task's settings; DO_NOTHING keeps them."});
+             "where the table {} would go are objects that this task's state does not know ({} in all, the "
+             "first is {})",
+             model::to_string(request.table->name), foreign.size(), foreign.front()),
+         .remedy =
+             "If an earlier run of this task wrote them, name the folder of its state with --state. Else "
+             "name another target or move them away; --overwrite removes them. In a task document a "
+             "named TargetTablePrepMode decides: DROP_AND_CREATE removes them, DO_NOTHING keeps them."});
   }
 
   void prepare(const PrepareRequest& request) override {
