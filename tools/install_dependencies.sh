@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Installs what Ferry needs on Debian 12.
 #
-#   tools/install_dependencies.sh [build] [test] [check]        (without arguments: build test)
+#   tools/install_dependencies.sh [--packages-only] [build] [test] [check]        (without a group: build test)
 #
 #   build   compiler, build tools, libraries, and the private Python of .deps/venv with Arrow in it
 #   test    GoogleTest, PostgreSQL 15, openssl and npm, which brings the other PostgreSQL versions
 #   check   clang, clang-tidy, clang-format and shellcheck
 #
-# Missing Debian packages are installed by root, or through sudo where it asks no password. Otherwise the one
-# apt-get line to run is printed and the script fails. Where nothing is missing it changes nothing and is quick.
+# Missing Debian packages are installed by root, or through sudo where it asks no password. Otherwise the one line
+# to run is printed, which is this script with --packages-only, and the script fails. So root makes nothing in the
+# repository. Where nothing is missing it changes nothing and is quick.
 set -euo pipefail
 
 readonly build_packages=(
@@ -68,14 +69,18 @@ install_packages() {
   done < <(comm -13 <(printf '%s' "$before${before:+$'\n'}") <(printf '%s' "$after${after:+$'\n'}"))
 }
 
+# ensure_packages <groups> <packages>…
 ensure_packages() {
+  local groups=$1
+  shift
   command -v dpkg-query >/dev/null || fail "this system has no dpkg; install what these Debian 12 packages hold: $*"
   local missing
   mapfile -t missing < <(missing_of "$@")
   [[ ${#missing[@]} -gt 0 ]] || return 0
   if ! can_be_root; then
+    say "These Debian packages are missing: ${missing[*]}"
     say "Run this, then try again:"
-    say "sudo apt-get install -y --no-install-recommends ${missing[*]}"
+    say "sudo $(printf '%q' "$repository/tools/install_dependencies.sh") --packages-only $groups"
     exit 1
   fi
   say "Installing ${missing[*]}"
@@ -111,7 +116,11 @@ ensure_venv() {
 }
 
 main() {
-  local packages=() with_venv=no group
+  local packages=() with_venv=no packages_only=no group
+  if [[ ${1:-} == --packages-only ]]; then
+    packages_only=yes
+    shift
+  fi
   [[ $# -gt 0 ]] || set -- build test
   for group in "$@"; do
     case $group in
@@ -129,10 +138,14 @@ main() {
   done
 
   umask 022
+  if [[ $packages_only == yes ]]; then
+    ensure_packages "$*" "${packages[@]}"
+    return
+  fi
   mkdir -p "$deps"
   exec 9>"$deps/lock"
   flock 9
-  ensure_packages "${packages[@]}"
+  ensure_packages "$*" "${packages[@]}"
   [[ $with_venv == no ]] || ensure_venv
 }
 
