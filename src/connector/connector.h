@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "connector/source.h"
 #include "connector/target.h"
+#include "model/endpoint_settings.h"
 
 namespace ferry::connector {
 
@@ -27,17 +28,22 @@ class Connector {
  public:
   virtual ~Connector() = default;
 
-  // Validates the endpoint's settings and makes no connection. Throws Error(kDocumentInvalid,
-  // kSettingUnknown, kSettingConflict), or Error(kUnsupported) where the engine has no such role.
-  virtual std::unique_ptr<Source> open_source(const model::Endpoint& endpoint) const = 0;
-  virtual std::unique_ptr<Target> open_target(const model::Endpoint& endpoint,
-                                              const TargetContext& context) const = 0;
+  virtual bool has_role(model::EndpointRole role) const = 0;
+
+  // Called for a role that the engine has. Validates the endpoint's settings and makes no connection. Throws
+  // Error(kDocumentInvalid, kSettingUnknown, kSettingConflict, kUnsupported).
+  virtual std::unique_ptr<Source> open_source(const model::Endpoint& /*endpoint*/) const { return nullptr; }
+  virtual std::unique_ptr<Target> open_target(const model::Endpoint& /*endpoint*/,
+                                              const TargetContext& /*context*/) const {
+    return nullptr;
+  }
 };
 
 // The connectors by DMS's EngineName. Filled by connectors/registry.cc, handed on by main.
 using Registry = std::map<std::string, std::unique_ptr<Connector>, std::less<>>;
 
-// Throws Error(kUnsupported) listing the known engines.
-const Connector& find_connector(const Registry& registry, std::string_view engine_name);
+// The endpoint's connector. Throws Error(kUnsupported) with the engines that have the role.
+const Connector& find_connector(const Registry& registry, const model::Endpoint& endpoint,
+                                model::EndpointRole role);
 
 }  // namespace ferry::connector

@@ -148,9 +148,10 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   connector::TargetContext target_context{
       .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = stop};
   std::unique_ptr<connector::Source> source =
-      connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
+      connector::find_connector(registry_, definition_.source, model::EndpointRole::kSource)
+          .open_source(definition_.source);
   std::unique_ptr<connector::Target> target =
-      connector::find_connector(registry_, definition_.target.engine_name)
+      connector::find_connector(registry_, definition_.target, model::EndpointRole::kTarget)
           .open_target(definition_.target, target_context);
   TaskContext context{.definition = definition_,
                       .mapping = mapping_,
@@ -318,7 +319,8 @@ connector::CaptureScope ReplicationTask::capture_scope() {
 
 std::vector<std::string> ReplicationTask::clean(std::stop_token stop) {
   std::unique_ptr<connector::Source> source =
-      connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
+      connector::find_connector(registry_, definition_.source, model::EndpointRole::kSource)
+          .open_source(definition_.source);
   return source->capture(state_)->clean(capture_scope(), stop);
 }
 

@@ -131,6 +131,7 @@ class WatchedConnector final : public connector::Connector {
   WatchedConnector(std::unique_ptr<connector::Connector> inner, ProgressWatch& watch)
       : inner_(std::move(inner)), watch_(watch) {}
 
+  bool has_role(model::EndpointRole role) const override { return inner_->has_role(role); }
   std::unique_ptr<connector::Source> open_source(const model::Endpoint& endpoint) const override {
     return std::make_unique<WatchedSource>(inner_->open_source(endpoint), watch_);
   }

@@ -144,16 +144,16 @@ class BadInput(unittest.TestCase):
         return self.start("copy", uri, target or f"file://{self.target}", "--format", "csv",
                           "--set", f"CsvNullValue={NULL_MARKER}", "--set", "CdcMaxBatchInterval=1", *options)
 
-    def start_run(self, *, migration_type: str = "full-load-and-cdc", source: dict | None = None,
+    def start_run(self, *, migration_type: str = "full-load-and-cdc", source: dict | None = None, target: dict | None = None,
                   s3_settings: dict | None = None, task_settings: dict | None = None, mappings: dict | None = None,
                   options: tuple[str, ...] = ()) -> FerryCommand:
         document = {
             "SourceEndpoint": {"EngineName": "postgres", "ServerName": "127.0.0.1", "Port": self.server.port,
                                "Username": "copier", "Password": PASSWORD, "DatabaseName": self.database,
                                "SslMode": "none"} | (source or {}),
-            "TargetEndpoint": {"EngineName": "s3", "EndpointUrl": f"file://{self.target}",
-                               "S3Settings": {"CsvNullValue": NULL_MARKER, "CdcMaxBatchInterval": 1}
-                               | (s3_settings or {})},
+            "TargetEndpoint": target or {"EngineName": "s3", "EndpointUrl": f"file://{self.target}",
+                                         "S3Settings": {"CsvNullValue": NULL_MARKER, "CdcMaxBatchInterval": 1}
+                                         | (s3_settings or {})},
             "ReplicationTask": {"ReplicationTaskIdentifier": "bad-input", "MigrationType": migration_type,
                                 "TableMappings": mappings or rules(("public", "%")),
                                 "ReplicationTaskSettings": task_settings or {}}}

@@ -1,8 +1,5 @@
 #include "connectors/postgres/connector.h"
 
-#include <fmt/format.h>
-
-#include "base/error.h"
 #include "connectors/postgres/capture.h"
 #include "connectors/postgres/catalog.h"
 #include "connectors/postgres/lookup.h"
@@ -44,15 +41,9 @@ class PostgresSource final : public connector::Source {
 
 class PostgresConnector final : public connector::Connector {
  public:
+  bool has_role(model::EndpointRole role) const override { return role == model::EndpointRole::kSource; }
   std::unique_ptr<connector::Source> open_source(const model::Endpoint& endpoint) const override {
     return std::make_unique<PostgresSource>(read_settings(endpoint));
-  }
-  std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
-                                                 const connector::TargetContext&) const override {
-    throw base::Error(
-        base::ErrorKind::kUnsupported,
-        {.message = fmt::format("endpoint {}: PostgreSQL is not supported as a target", endpoint.identifier),
-         .remedy = "Use a target that this version of Ferry supports."});
   }
 };
 

@@ -9,9 +9,6 @@
 namespace ferry::s3 {
 namespace {
 
-using base::Error;
-using base::ErrorKind;
-
 class S3Target final : public connector::Target {
  public:
   explicit S3Target(std::shared_ptr<SharedTarget> target) : target_(std::move(target)) {}
@@ -29,7 +26,7 @@ class S3Target final : public connector::Target {
              .required = true,
              .seen = settings.bucket ? settings.bucket->name : settings.directory.string(),
              .remedy = {},
-             .kind = ErrorKind::kTargetUnwritable}};
+             .kind = base::ErrorKind::kTargetUnwritable}};
   }
 
   std::unique_ptr<connector::TargetTables> tables() override { return make_tables(target_); }
@@ -46,12 +43,7 @@ class S3Target final : public connector::Target {
 
 class S3Connector final : public connector::Connector {
  public:
-  std::unique_ptr<connector::Source> open_source(const model::Endpoint&) const override {
-    Error::Parts parts{.message = "S3 as a source is not supported yet",
-                       .remedy = "Name a postgres endpoint as the source."};
-    throw Error(ErrorKind::kUnsupported, std::move(parts));
-  }
-
+  bool has_role(model::EndpointRole role) const override { return role == model::EndpointRole::kTarget; }
   std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
                                                  const connector::TargetContext& context) const override {
     S3TargetSettings settings = parse_target_settings(endpoint);

@@ -14,16 +14,18 @@ void refuse_settings(const model::Endpoint& endpoint) {
 
 }  // namespace
 
+bool MemoryConnector::has_role(model::EndpointRole role) const {
+  return role == model::EndpointRole::kSource ? parts_.database != nullptr : parts_.storage != nullptr;
+}
+
 std::unique_ptr<connector::Source> MemoryConnector::open_source(const model::Endpoint& endpoint) const {
   refuse_settings(endpoint);
-  if (parts_.database == nullptr) throw Error(ErrorKind::kUnsupported, "memory is no source here");
   return std::make_unique<MemorySource>(*parts_.database, *parts_.faults, parts_.source);
 }
 
 std::unique_ptr<connector::Target> MemoryConnector::open_target(
     const model::Endpoint& endpoint, const connector::TargetContext& context) const {
   refuse_settings(endpoint);
-  if (parts_.storage == nullptr) throw Error(ErrorKind::kUnsupported, "memory is no target here");
   return std::make_unique<MemoryTarget>(*parts_.storage, context, *parts_.faults, parts_.target);
 }
 

@@ -19,6 +19,7 @@ class MemoryConnector : public connector::Connector {
   };
   explicit MemoryConnector(Parts parts) : parts_(std::move(parts)) {}
 
+  bool has_role(model::EndpointRole role) const override;
   std::unique_ptr<connector::Source> open_source(const model::Endpoint& endpoint) const override;
   std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
                                                  const connector::TargetContext& context) const override;

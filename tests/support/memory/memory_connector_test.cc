@@ -418,12 +418,11 @@ TEST(RecordBatchRows, EveryTypeThereAndBack) {
 TEST(MemoryConnector, KnowsItsRolesAndNoSettings) {
   MemoryDatabase database;
   Faults faults;
-  MemoryJournal journal;
   MemoryConnector source_only({.database = &database, .storage = nullptr, .faults = &faults});
   model::Endpoint endpoint;
   EXPECT_NE(source_only.open_source(endpoint), nullptr);
-  EXPECT_EQ(error_of([&] { source_only.open_target(endpoint, {journal, base::Clock::real(), {}}); }),
-            ErrorKind::kUnsupported);
+  EXPECT_TRUE(source_only.has_role(model::EndpointRole::kSource));
+  EXPECT_FALSE(source_only.has_role(model::EndpointRole::kTarget));
   endpoint.settings["x"] = {.name = "X", .value = "1"};
   EXPECT_EQ(error_of([&] { source_only.open_source(endpoint); }), ErrorKind::kSettingUnknown);
 }
