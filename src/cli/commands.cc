@@ -137,13 +137,13 @@ Task copy_task(const CopyArguments& arguments) {
 
 std::string read_document(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (!in) {
+  in.peek();  // A directory can be opened and fails here.
+  if (in.fail()) {
     Error::Parts parts{.message = fmt::format("the task document {} cannot be read", path.string()),
                        .remedy = "Check the path and its rights."};
     throw Error(ErrorKind::kUsage, std::move(parts));
   }
-  return text;
+  return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
 // What a document may ask for and no source can do yet: going on without it would copy other changes than

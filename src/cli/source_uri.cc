@@ -72,7 +72,11 @@ Authority authority_of(std::string_view uri) {
 
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw bad(fmt::format("names a certificate file that cannot be read: {}", path));
+  in.peek();  // A directory can be opened and fails here.
+  if (in.fail()) {
+    throw bad(fmt::format("names in sslrootcert a file that cannot be read: {}", path),
+              "Check the path and its rights; a relative one begins in the working directory.");
+  }
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
@@ -109,13 +113,15 @@ void read_parameter(model::Endpoint& endpoint, std::string_view parameter) {
                           : percent_decoded(parameter.substr(equals + 1), "parameters");
   if (name == "sslmode") {
     if (value != "disable" && value != "require" && value != "verify-ca" && value != "verify-full") {
-      throw bad("has an sslmode other than disable, require, verify-ca and verify-full");
+      throw bad(fmt::format("has the sslmode '{}'", value),
+                "Choose disable, require, verify-ca or verify-full.");
     }
     endpoint.ssl_mode = value == "disable" ? "none" : value;
   } else if (name == "sslrootcert") {
     endpoint.certificate_pem = read_file(value);
   } else {
-    throw bad(fmt::format("has the unknown parameter '{}'; sslmode and sslrootcert are known", name));
+    throw bad(fmt::format("has the unknown parameter '{}'", name),
+              "Leave it out; sslmode and sslrootcert are known.");
   }
 }
 

@@ -277,8 +277,23 @@ class BadInputTest(BadInput):
     def test_bad_uri(self) -> None:
         command = self.start_copy(f"mysql://copier:{quote(PASSWORD, safe='')}@127.0.0.1/d")
         self.assert_error(command, "usage", 2, "postgresql://")
-        command = self.start_copy(self.uri() + "?sslmode=perhaps")
-        self.assert_error(command, "usage", 2, "sslmode")
+        for parameters, parts in (("?sslmode=perhaps", ("sslmode 'perhaps'", "verify-full")),
+                                  ("?aplication_name=x", ("parameter 'aplication_name'", "Leave it out")),
+                                  (f"?sslrootcert={self.folder}/none.pem", (f"{self.folder}/none.pem", "Check the path")),
+                                  (f"?sslrootcert={self.folder}", (f"cannot be read: {self.folder}.", "Check the path"))):
+            command = self.start_copy(self.uri(parameters=parameters))
+            self.assert_error(command, "usage", 2, *parts)
+            # The parts are no matter of escapes.
+            self.assertNotIn("%40", command.error_message)
+        self.assert_untouched()
+
+    def test_endpoints_of_other_engines(self) -> None:
+        command = self.start_run(source={"EngineName": "mysql"})
+        self.assert_error(command, "unsupported", 8, "source endpoint", "'mysql'", "Use one of: aurora-postgresql, postgres.")
+        command = self.start_run(source={"EngineName": "s3"})
+        self.assert_error(command, "unsupported", 8, "source endpoint", "'s3'", "Use one of: aurora-postgresql, postgres.")
+        command = self.start_run(target={"EngineName": "postgres"})
+        self.assert_error(command, "unsupported", 8, "target endpoint", "'postgres'", "Use one of: s3.")
         self.assert_untouched()
 
     def test_command_line(self) -> None:
@@ -402,6 +417,7 @@ class BadInputTest(BadInput):
 
     def test_documents_that_cannot_be_read(self) -> None:
         self.assert_error(self.start("run", self.folder / "missing.json"), "usage", 2, "missing.json")
+        self.assert_error(self.start("run", self.folder), "usage", 2, str(self.folder), "cannot be read")
         path = self.folder / "broken.json"
         path.write_text('{"SourceEndpoint": {"Password": "' + PASSWORD, encoding="utf-8")
         self.assert_error(self.start("run", path), "document_invalid", 3, "JSON")
