@@ -209,6 +209,13 @@ class BadInput(unittest.TestCase):
             lambda: self.sql(f"SELECT bool_and(confirmed_flush_lsn >= '{position}') FROM pg_replication_slots "
                              "WHERE database = current_database()") == [(True,)], f"confirming {position}")
 
+    def closed_port(self) -> int:
+        """A port of 127.0.0.1 at which nobody listens, and which nobody else gets until the test ends."""
+        taken = socket.socket()
+        self.addCleanup(taken.close)
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
     def squat(self, slot: str, options: str) -> Squatter:
         squatter = Squatter(self.server.dsn(self.database), slot, options)
         self.addCleanup(squatter.leave)
@@ -235,15 +242,13 @@ class BadInputTest(BadInput):
         self.assert_untouched()
 
     def test_closed_port(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
+        port = self.closed_port()
         command = self.start_copy(self.uri(port=port))
         self.assert_error(command, "source_unreachable", 20, "127.0.0.1", str(port), "Check")
         self.assert_untouched()
 
     def test_a_task_says_at_once_that_it_tries_again(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
+        port = self.closed_port()
         command = self.start_run(source={"Port": port})
         command.wait_until(lambda: "trying again" in command.errors, "a warning", ERROR_DEADLINE_S)
         self.assertIn(str(port), command.errors)
