@@ -24,6 +24,12 @@ TEST(HidePassword, OfEveryUri) {
             "file:///x and postgresql://u:***@i/e");
 }
 
+TEST(HidePassword, OfAParameter) {
+  EXPECT_EQ(hide_password("postgresql://h/d?password=geheim&user=u is"),
+            "postgresql://h/d?password=***&user=u is");
+  EXPECT_EQ(hide_password("x://u:a@h?sslpassword=b&password="), "x://u:***@h?sslpassword=***&password=***");
+}
+
 TEST(HidePassword, WhereThereIsNoneAllStays) {
   for (std::string_view text :
        {"", "@", "://", "://@", "a:b@c", "postgresql://u@h:5432/d", "file:///data/a:b@c", "x://u:geheim",

@@ -314,8 +314,10 @@ class BadInputTest(BadInput):
     def test_password_in_a_wrong_command_line(self) -> None:
         """assert_password_hidden() looks at the outputs and logs in the end."""
         target = f"file://{self.target}"
-        # The second should have been percent-encoded.
-        for uri in self.uri(), f"postgresql://copier:{PASSWORD}@127.0.0.1:{self.server.port}/{self.database}":
+        server = f"127.0.0.1:{self.server.port}/{self.database}"
+        # The second should have been percent-encoded, and the third is libpq's.
+        for uri in (self.uri(), f"postgresql://copier:{PASSWORD}@{server}",
+                    f"postgresql://{server}?user=copier&password={quote(PASSWORD, safe='')}"):
             for words in ((uri,), ("copi", uri, target), ("run", uri), ("copy", uri, target, uri), ("clean", uri),
                           ("clean", uri, uri), ("clean", uri, target, uri),
                           ("copy", uri, target, "--format", uri), ("copy", uri, target, f"--format={uri}"),
