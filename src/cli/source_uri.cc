@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <fstream>
@@ -167,7 +168,7 @@ model::Endpoint parse_source_uri(std::string_view uri) {
 void wipe_password(char* uri) {
   std::string hidden = base::hide_password(uri);
   hidden.resize(std::strlen(uri));
-  std::memcpy(uri, hidden.data(), hidden.size());
+  std::ranges::copy(hidden, uri);
 }
 
 }  // namespace ferry::cli
