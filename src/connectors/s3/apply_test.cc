@@ -279,6 +279,45 @@ TEST_F(S3ApplyTest, NamesIncreaseAndAreNotBeforeACommitInThem) {
   EXPECT_EQ(files()[3].first, "20231114-221420001.csv");
 }
 
+TEST_F(S3ApplyTest, EachDateHasItsFolder) {
+  constexpr base::UnixMicros kHour = 3'600'000'000;
+  settings_.date_partition.emplace("YYYYMMDDHH", "DASH", "Asia/Seoul");
+  restart(0);
+  // 07:59 and 08:00 in Seoul, and 07:59 again: commit times of a log need not increase.
+  const base::UnixMicros at_eight = kStart - kStart % kHour + kHour;
+  clock_.set_now(at_eight + 30'000'000);
+  int at = 0;
+  for (base::UnixMicros time : {at_eight - 1, at_eight, at_eight - 1}) {
+    ++at;
+    TestTransaction transaction(at, time, table_, {insert(std::to_string(at), "x")});
+    apply_->apply(transaction, checkpoint(at), errors_);
+  }
+  apply_->flush();
+  std::vector<std::string> keys;
+  for (const ObjectRecord& record : journal_.records) keys.push_back(record.key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"public/t/2023-11-15-07/20231115-080030000.csv",
+                                            "public/t/2023-11-15-08/20231115-080030001.csv",
+                                            "public/t/2023-11-15-07/20231115-080030002.csv"}));
+  EXPECT_EQ(all_rows(), "I,1,x\nI,2,x\nI,3,x\n");
+}
+
+// The hour from 2 to 3 comes twice on the zone's clock.
+TEST_F(S3ApplyTest, NamesIncreaseWhenSummerTimeEnds) {
+  settings_.date_partition.emplace("YYYYMMDD", "NONE", "Europe/Berlin");
+  restart(0);
+  const base::UnixMicros end = 1'698'541'200'000'000;  // 2023-10-29 01:00 UTC.
+  int at = 0;
+  for (base::UnixMicros time : {end - 1'000'000, end + 1'000'000}) {
+    clock_.set_now(time);
+    ++at;
+    transaction(at, {insert(std::to_string(at), "x")});
+    apply_->flush();
+  }
+  ASSERT_EQ(files().size(), 2U);
+  EXPECT_EQ(files()[0].first, "20231029-025959000.csv");
+  EXPECT_EQ(files()[1].first, "20231029-025959001.csv");
+}
+
 // The same transactions come again after a crash at each step of writing an object.
 TEST_F(S3ApplyTest, AfterACrashTheSameRowsGoIntoTheSameObject) {
   for (bool after_publish : {false, true}) {

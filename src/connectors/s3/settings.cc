@@ -195,6 +195,11 @@ S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
   settings.cdc_inserts_and_updates = reader.boolean("CdcInsertsAndUpdates");
   settings.cdc_max_batch_interval = std::chrono::seconds(reader.integer("CdcMaxBatchInterval"));
   settings.cdc_bytes_min = reader.integer("CdcMinFileSize") * kKilobyte;
+  if (reader.boolean("DatePartitionEnabled")) {
+    settings.date_partition.emplace(reader.choice("DatePartitionSequence"),
+                                    reader.choice("DatePartitionDelimiter"),
+                                    reader.text("DatePartitionTimezone"));
+  }
   settings.timestamp_column_name = reader.text("TimestampColumnName");
   settings.use_task_start_time = reader.boolean("UseTaskStartTimeForFullLoadTimestamp");
   return settings;

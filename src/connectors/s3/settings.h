@@ -8,6 +8,7 @@
 #include <string>
 
 #include "aws/s3_client.h"
+#include "connectors/s3/date_partition.h"
 #include "formats/csv/csv_writer.h"
 #include "formats/parquet/parquet_writer.h"
 #include "model/endpoint.h"
@@ -43,7 +44,8 @@ struct S3TargetSettings {
   bool cdc_inserts_only = false;
   bool cdc_inserts_and_updates = false;
   std::chrono::seconds cdc_max_batch_interval{60};
-  std::int64_t cdc_bytes_min = 0;  // CdcMinFileSize in bytes.
+  std::int64_t cdc_bytes_min = 0;               // CdcMinFileSize in bytes.
+  std::optional<DatePartition> date_partition;  // Nothing without DatePartitionEnabled.
   std::string timestamp_column_name;
   bool use_task_start_time = false;
 
