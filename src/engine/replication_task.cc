@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -147,6 +148,7 @@ std::string ReplicationTask::progress() const {
 TaskResult ReplicationTask::attempt(std::stop_token stop) {
   connector::TargetContext target_context{
       .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = stop};
+  if (mapping_.has_tags()) target_context.tags = std::bind_front(&mapping::TableMapping::tags, &mapping_);
   std::unique_ptr<connector::Source> source =
       connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
   std::unique_ptr<connector::Target> target =

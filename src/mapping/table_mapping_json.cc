@@ -302,6 +302,9 @@ void check_validation(const Rule& rule) {
   }
 }
 
+// Names have underscores more often than patterns do.
+bool is_exact_name(std::string_view pattern) { return pattern.find_first_of("%[") == std::string_view::npos; }
+
 }  // namespace
 
 // Reads one document. Lives for one call.
@@ -446,7 +449,22 @@ class TableMappingReader {
 
   void read_post_processing(const Rule& rule) {
     check_post_processing(rule);
-    unsupported_.push_back(fmt::format("rule {} is a post-processing rule (add-tag)", rule.id));
+    std::string schema = rule.located("schema-name");
+    std::string table = rule.located("table-name");
+    std::vector<model::ObjectTag> tags;
+    for (const auto& tag : list_member(rule, rule.object, "tag-set")) {
+      const Object& object = tag.get_object();
+      tags.push_back({.key = text_member(object, "key"), .value = text_member(object, "value")});
+    }
+    TableMapping::TagRule read{
+        .label = fmt::format("rule {} (add-tag to {}.{})", rule.id, schema, table),
+        .schema = NamePattern(schema),
+        .table = NamePattern(table),
+        .exact_names = static_cast<int>(is_exact_name(schema)) + static_cast<int>(is_exact_name(table)),
+        .tags = std::move(tags)};
+    auto better = std::ranges::find_if(mapping_.tag_rules_,
+                                       [&](const auto& each) { return each.exact_names < read.exact_names; });
+    mapping_.tag_rules_.insert(better, std::move(read));
   }
 
   void read_validation(const Rule& rule) {

@@ -1,5 +1,6 @@
 #include "mapping/table_mapping.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -195,6 +196,31 @@ TEST(TableMapping, BadRulesAreRefusedInAwssWords) {
   EXPECT_THAT(error_of_text(R"({"rules": [{"rule-type": "selection"}]})"), HasSubstr("ruleId = null"));
   EXPECT_THAT(error_of_text(R"({"rules": [{"rule-type": "selection", "rule-id": "one"}]})"),
               HasSubstr("not a number"));
+}
+
+std::string add_tags(int id, std::string_view schema, std::string_view table, std::string_view tags) {
+  return fmt::format(R"({{"rule-type": "post-processing", "rule-id": "{}", "rule-action": "add-tag",
+                         "object-locator": {{"schema-name": "{}", "table-name": "{}"}}, "tag-set": [{}]}})",
+                     id, schema, table, tags);
+}
+
+TEST(TableMapping, TagsAreThoseOfTheBestRule) {
+  TableMapping mapping =
+      parse({selection(1, "%", "%", "include"),
+             add_tags(2, "%", "%", R"({"key": "t", "value": "${schema-name}-${table-name}"},
+                                                         {"key": "${table-name}", "value": null})"),
+             add_tags(3, "hr", "%", R"({"key": "k", "value": "schema"})"),
+             add_tags(4, "hr", "emp_x", R"({"key": "k", "value": "exact"})"),
+             add_tags(5, "%", "emp_x", R"({"key": "k", "value": "table"})"),
+             add_tags(6, "hr", "emp_x", R"({"key": "k", "value": "later"})")});
+  using Tags = std::vector<model::ObjectTag>;
+  EXPECT_EQ(mapping.tags({"it", "pc"}), (Tags{{"t", "it-pc"}, {"pc", ""}}));
+  EXPECT_EQ(mapping.tags({"it", "t"}), (Tags{{"t", "it-t"}}));  // A key that is there already.
+  EXPECT_EQ(mapping.tags({"hr", "dept"}), (Tags{{"k", "schema"}}));
+  EXPECT_EQ(mapping.tags({"hr", "emp_x"}), (Tags{{"k", "exact"}}));
+  EXPECT_EQ(mapping.tags({"it", "emp_x"}), (Tags{{"k", "table"}}));
+  EXPECT_TRUE(mapping.has_tags());
+  EXPECT_THROW(mapping.tags({"it", std::string(200, 'x')}), base::Error);
 }
 
 TEST(TableMapping, FiltersAreCheckedAndNotYetCarriedOut) {

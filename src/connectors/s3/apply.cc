@@ -256,7 +256,7 @@ class S3TargetApply final : public connector::TargetApply {
       object.intent = std::move(stream.intents.front());
       stream.intents.pop_front();
     }
-    object.staged = target_->store().stage({.prefix = stream.prefix});
+    object.staged = target_->store().stage({.prefix = stream.prefix, .tags = target_->tags(table->name)});
     object.writer =
         make_writer(target_->settings(), *object.staged, changes_shape(target_->settings(), table),
                     {.row_group_bytes_max = kRowGroupBytes, .rows_estimate = -1});
