@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "connectors/s3/change_rows.h"
 #include "connectors/s3/object_names.h"
 #include "connectors/s3/target.h"
 
@@ -27,13 +28,10 @@ using connector::ApplyRequest;
 using connector::ChangePoint;
 using connector::ObjectPhase;
 using connector::ObjectRecord;
-using model::Cell;
-using model::CellState;
 using model::Change;
 using model::ChangeKind;
 using model::Checkpoint;
 
-constexpr base::UnixMicros kMicrosPerMilli = 1000;
 constexpr base::UnixMicros kMicrosPerMinute = 60'000'000;
 // How often the due times of open objects are looked at.
 constexpr std::chrono::milliseconds kTickInterval{100};
@@ -45,11 +43,6 @@ constexpr auto kNever = std::chrono::steady_clock::time_point::max();
 
 base::UnixMicros floor_to(base::UnixMicros time, base::UnixMicros unit) {
   return time - (time % unit + unit) % unit;
-}
-
-// The next whole millisecond at or after `time`.
-base::UnixMicros whole_millis(base::UnixMicros time) {
-  return (time + kMicrosPerMilli - 1) / kMicrosPerMilli * kMicrosPerMilli;
 }
 
 // An object that collects rows.
@@ -74,16 +67,6 @@ struct TableStream {
   base::UnixMicros last_name_time = 0;         // As the name says it: in the date partitions' zone.
   std::optional<OpenObject> open;
 };
-
-bool key_changed(const model::TableVersion& table, const Change& change) {
-  if (change.before.empty()) return false;
-  return std::ranges::any_of(table.key, [&](std::uint32_t column) {
-    const Cell& before = change.before[column];
-    const Cell& after = change.after[column];
-    if (before.state == CellState::kNotSent || after.state == CellState::kNotSent) return false;
-    return before.state != after.state || before.bytes != after.bytes;
-  });
-}
 
 Error replay_differs(const model::TableName& table, const ObjectRecord& intent, std::int64_t rows) {
   return Error(ErrorKind::kInternal,
@@ -202,23 +185,12 @@ class S3TargetApply final : public connector::TargetApply {
   void add_rows(TableStream& stream, const Change& change, const model::TransactionStamp& stamp,
                 const ChangePoint& point, model::RowErrorSink& errors) {
     const model::TableVersionPtr& table = *change.table;
-    const S3TargetSettings& settings = target_->settings();
-    bool moves = change.kind == ChangeKind::kUpdate &&
-                 (table->identity == model::RowIdentity::kFullRow || key_changed(*table, change));
-    bool inserts =
-        settings.cdc_inserts_only ? change.kind == ChangeKind::kInsert : change.kind != ChangeKind::kDelete;
-    bool deletes = !settings.cdc_inserts_only && !settings.cdc_inserts_and_updates &&
-                   (change.kind == ChangeKind::kDelete || moves);
-    if (!inserts && !deletes) return;
+    ChangeRows rows = rows_of(change, stamp.commit_time, target_->settings());
+    if (rows.empty()) return;
 
     OpenObject& object = object_for(stream, table, point);
     bool taken = false;
-    auto add = [&](char op, std::span<const Cell> cells) {
-      taken |=
-          object.writer->write_change({.op = op, .commit_time = stamp.commit_time, .cells = cells}, errors);
-    };
-    if (deletes) add('D', change.before);
-    if (inserts) add(change.kind == ChangeKind::kUpdate && !moves ? 'U' : 'I', change.after);
+    for (const formats::ChangeRow& row : rows) taken |= object.writer->write_change(row, errors);
     if (taken) {
       if (object.first.commit.empty()) object.first = point;
       object.last = point;
@@ -227,8 +199,8 @@ class S3TargetApply final : public connector::TargetApply {
 
     if (++rows_since_relief_ >= kReliefRows) relieve_memory();
     if (!stream.open) return;
-    bool at_cut =
-        object.intent ? object.intent->last <= point : object.writer->bytes() >= settings.cdc_bytes_min;
+    bool at_cut = object.intent ? object.intent->last <= point
+                                : object.writer->bytes() >= target_->settings().cdc_bytes_min;
     if (at_cut) close(table->name, stream);
   }
 
@@ -296,8 +268,7 @@ class S3TargetApply final : public connector::TargetApply {
   std::string next_name(const TableStream& stream, const OpenObject& object) const {
     base::UnixMicros time = std::max(target_->clock().now(), object.last_commit_time);
     if (const auto& partitions = target_->settings().date_partition) time = partitions->local(time);
-    time = std::max(whole_millis(time), stream.last_name_time + kMicrosPerMilli);
-    return change_name(time, target_->settings().extension());
+    return change_name(next_name_time(time, stream.last_name_time), target_->settings().extension());
   }
 
   void remove_table(TableStream& stream, const model::TableName& name, bool remove) {
@@ -356,6 +327,7 @@ class S3TargetApply final : public connector::TargetApply {
 
 std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target,
                                                    const ApplyRequest& request) {
+  if (target->settings().preserves_transactions()) return make_transactions_apply(std::move(target), request);
   return std::make_unique<S3TargetApply>(std::move(target), request);
 }
 

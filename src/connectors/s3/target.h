@@ -14,6 +14,9 @@
 
 namespace ferry::s3 {
 
+// The table under which the journal keeps objects with the transactions of all tables. No table has the name.
+inline const model::TableName kAllTables{};
+
 // What the roles of one S3 target share. Thread-safe; lives as long as any role.
 class SharedTarget {
  public:
@@ -66,5 +69,8 @@ std::unique_ptr<connector::TargetLoad> make_load(std::shared_ptr<SharedTarget> t
                                                  const connector::LoadRequest& request);
 std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target,
                                                    const connector::ApplyRequest& request);
+// For settings that preserve transactions.
+std::unique_ptr<connector::TargetApply> make_transactions_apply(std::shared_ptr<SharedTarget> target,
+                                                                const connector::ApplyRequest& request);
 
 }  // namespace ferry::s3
