@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -55,6 +56,15 @@ std::uint64_t last_load_epoch(const TaskState& state, const model::TableName& ta
     if (object.phase == connector::ObjectPhase::kLoad) last = std::max(last, object.load_epoch);
   }
   return last;
+}
+
+Error two_tables_in_one(const model::TableName& first, const model::TableName& second,
+                        const model::TableName& target) {
+  return Error(
+      ErrorKind::kUnsupported,
+      {.message = fmt::format("the transformation rules make {} of two tables, {} and {}",
+                              model::to_string(target), model::to_string(first), model::to_string(second)),
+       .remedy = "Give each table a name of its own on the target, or its own task and folder."});
 }
 
 // A state that was put back from an older copy does not know the objects written since, and would have their
@@ -262,7 +272,10 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
   std::vector<TableState> tables;
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
   std::unique_ptr<connector::TargetTables> target_tables = context.target.tables();
+  std::map<model::TableName, model::TableName> sources;  // By target.
   for (const model::TableName& name : select_tables(context, stop)) {
+    auto [other, is_new] = sources.emplace(target_name(context, name), name);
+    if (!is_new) throw two_tables_in_one(other->second, name, other->first);
     TableState table{.source = name,
                      .target = target_name(context, name),
                      .phase = with_load ? TablePhase::kQueued : TablePhase::kLoaded,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -125,6 +126,9 @@ std::vector<std::string> TableMapping::unmatched_rules(std::span<const ListedTab
     });
     if (!has_match) lines.push_back(rule.label + " matches no table");
   }
+  std::vector<model::TableName> names;
+  for (const ListedTable& table : tables) names.push_back(table.name);
+  std::ranges::move(transformations_.unmatched_rules(names), std::back_inserter(lines));
   for (const TagRule& rule : tag_rules_) {
     bool has_match = std::ranges::any_of(tables, [&](const ListedTable& table) {
       return rule.schema.matches(table.name.schema) && rule.table.matches(table.name.table);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mapping/name_pattern.h"
+#include "mapping/transformations.h"
 #include "model/object_tag.h"
 #include "model/table_kind.h"
 #include "model/table_version.h"
@@ -59,6 +60,8 @@ class TableMapping {
   // Whether any rule has tags.
   bool has_tags() const { return !tag_rules_.empty(); }
 
+  const Transformations& transformations() const { return transformations_; }
+
   // A line for each rule that matches none of these tables.
   std::vector<std::string> unmatched_rules(std::span<const ListedTable> tables) const;
 
@@ -99,6 +102,7 @@ class TableMapping {
   std::vector<SelectionRule> rules_;
   std::map<model::TableName, LobSettingsRule> lob_rules_;
   std::vector<TagRule> tag_rules_;  // The best ones first.
+  Transformations transformations_;
   std::vector<std::string> notes_;
 };
 

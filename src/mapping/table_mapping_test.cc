@@ -247,13 +247,14 @@ std::string transformation(std::string_view members,
          "}, " + std::string(members) + "}";
 }
 
-TEST(TableMapping, TransformationsAreCheckedAndNotYetCarriedOut) {
-  EXPECT_THAT(error_of({selection(1, "s", "%", "include"),
-                        transformation(R"("rule-action": "rename", "rule-target": "schema", "value": "x")"),
-                        selection(3, "s", "t", "include",
-                                  R"(, "filters": [{"filter-type": "source", "column-name": "c",
+TEST(TableMapping, TransformationsAreChecked) {
+  EXPECT_THAT(
+      error_of({selection(1, "s", "%", "include"),
+                transformation(R"("rule-action": "rename", "rule-target": "schema", "expression": "$x")"),
+                selection(3, "s", "t", "include",
+                          R"(, "filters": [{"filter-type": "source", "column-name": "c",
                                   "filter-conditions": [{"filter-operator": "null"}]}])")}),
-              HasSubstr("rule 2 is a transformation rule (rename of a schema); rule 3 has filters"));
+      HasSubstr("rule 2 is a transformation rule (rename of a schema); rule 3 has filters"));
 
   EXPECT_EQ(reason_of(transformation(R"("rule-action": "renam", "rule-target": "schema", "value": "x")")),
             "The rule-action \"renam\" is not known.");
