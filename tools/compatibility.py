@@ -18,8 +18,10 @@ Made by `tools/compatibility.py` from the tables in `src/model` that the program
 - *stored*: accepted without effect; a task that names it with another value than DMS's default logs a warning.
 - *refused*: another value than the default is refused, because going on without it would do harm.
 
-Table mappings: selection rules (include, exclude, explicit; wildcards; load-order; table-type) and the lob-settings of
-table-settings rules are implemented. Filters, transformation rules and parallel-load are refused by name.
+Table mappings: selection rules (include, exclude, explicit; wildcards; load-order; table-type), transformation rules of
+names and columns (rename, convert-lowercase, convert-uppercase, add-, remove- and replace-prefix and -suffix of schemas, tables
+and columns; remove-column, include-column), the lob-settings of table-settings rules and add-tag rules (on a bucket) are
+implemented. Filters, other transformation rules, expressions and parallel-load are refused by name.
 """
 
 

@@ -15,7 +15,7 @@ set -euo pipefail
 readonly build_packages=(
   g++ cmake ninja-build mold ccache make pkg-config
   libpq-dev libsqlite3-dev libboost1.81-dev libboost-json1.81-dev libfmt-dev libspdlog-dev libcli11-dev libssl-dev
-  libcurl4-openssl-dev libexpat1-dev
+  libcurl4-openssl-dev libexpat1-dev libhowardhinnant-date-dev tzdata
   python3 python3-venv
 )
 readonly test_packages=(libgtest-dev libgmock-dev postgresql-15 postgresql-client-15 openssl)

@@ -91,16 +91,14 @@ std::string xml_escaped(std::string_view text) {
   return escaped;
 }
 
-// Content-MD5, which S3 wants with some bodies.
-std::string md5_base64(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  if (::EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, ::EVP_md5(), nullptr) != 1) {
-    throw Error(ErrorKind::kInternal, "MD5 is not to be had");
+// Amazon S3 API reference, PutObject: encoded as the query of a URL.
+void add_tags(HttpRequest& request, const NameValues& tags) {
+  std::string encoded;
+  for (const auto& [name, value] : tags) {
+    if (!encoded.empty()) encoded += '&';
+    encoded += percent_encoded(name, Slash::kEncode) + '=' + percent_encoded(value, Slash::kEncode);
   }
-  std::array<unsigned char, 32> text{};
-  int length = ::EVP_EncodeBlock(text.data(), digest.data(), static_cast<int>(size));
-  return {reinterpret_cast<const char*>(text.data()), static_cast<std::size_t>(length)};
+  if (!tags.empty()) request.headers.emplace_back("x-amz-tagging", encoded);
 }
 
 }  // namespace
@@ -139,7 +137,6 @@ const S3Client::Action S3Client::kUploadPart{"UploadPart", "s3:PutObject"};
 const S3Client::Action S3Client::kCompleteUpload{"CompleteMultipartUpload", "s3:PutObject"};
 const S3Client::Action S3Client::kAbortUpload{"AbortMultipartUpload", "s3:AbortMultipartUpload", 3};
 const S3Client::Action S3Client::kDeleteObject{"DeleteObject", "s3:DeleteObject"};
-const S3Client::Action S3Client::kPutTagging{"PutObjectTagging", "s3:PutObjectTagging"};
 const S3Client::Action S3Client::kListObjects{"ListObjectsV2", "s3:ListBucket"};
 const S3Client::Action S3Client::kListUploads{"ListMultipartUploads", "s3:ListBucketMultipartUploads"};
 
@@ -318,15 +315,18 @@ Error S3Client::lost_upload(const std::string& key) const {
                    .vendor_code = "NoSuchUpload"});
 }
 
-void S3Client::put_object(const std::string& key, std::string_view bytes) {
+void S3Client::put_object(const std::string& key, std::string_view bytes, const NameValues& tags) {
   HttpRequest put = request("PUT", key);
+  add_tags(put, tags);
   put.body = bytes;
   Outcome outcome = call_with_attributes(kPutObject, put, key);
   if (!outcome.succeeded) throw refused(kPutObject, key, outcome.response, outcome.error);
 }
 
-S3Client::StartedUpload S3Client::create_multipart_upload(const std::string& key) {
-  Outcome outcome = call_with_attributes(kCreateUpload, request("POST", key, {{"uploads", ""}}), key);
+S3Client::StartedUpload S3Client::create_multipart_upload(const std::string& key, const NameValues& tags) {
+  HttpRequest post = request("POST", key, {{"uploads", ""}});
+  add_tags(post, tags);
+  Outcome outcome = call_with_attributes(kCreateUpload, post, key);
   if (!outcome.succeeded) throw refused(kCreateUpload, key, outcome.response, outcome.error);
   std::string id = parse_element(outcome.response.body, "InitiateMultipartUploadResult/UploadId");
   if (id.empty()) {
@@ -381,20 +381,6 @@ void S3Client::delete_object(const std::string& key) {
   Outcome outcome = call(kDeleteObject, request("DELETE", key), key);
   bool not_there = outcome.response.status == 404 && outcome.error.code == "NoSuchKey";
   if (!outcome.succeeded && !not_there) throw refused(kDeleteObject, key, outcome.response, outcome.error);
-}
-
-void S3Client::put_object_tagging(const std::string& key, const NameValues& tags) {
-  std::string body = "<Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet>";
-  for (const auto& [name, value] : tags) {
-    body += fmt::format("<Tag><Key>{}</Key><Value>{}</Value></Tag>", xml_escaped(name), xml_escaped(value));
-  }
-  body += "</TagSet></Tagging>";
-  HttpRequest put = request("PUT", key, {{"tagging", ""}});
-  put.headers.emplace_back("content-type", "application/xml");
-  put.headers.emplace_back("content-md5", md5_base64(body));
-  put.body = body;
-  Outcome outcome = call(kPutTagging, put, key);
-  if (!outcome.succeeded) throw refused(kPutTagging, key, outcome.response, outcome.error);
 }
 
 std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std::size_t limit) {

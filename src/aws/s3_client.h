@@ -85,7 +85,8 @@ class S3Client {
 
   const Bucket& bucket() const { return parts_.bucket; }
 
-  void put_object(const std::string& key, std::string_view bytes);
+  // The tags become the object's own, at most 10.
+  void put_object(const std::string& key, std::string_view bytes, const NameValues& tags = {});
 
   // A multipart upload. Every part but the last has at least 5 MiB. `is_only` says that no earlier attempt of
   // the call can have made an upload that nobody knows of.
@@ -93,7 +94,7 @@ class S3Client {
     std::string id;
     bool is_only = true;
   };
-  StartedUpload create_multipart_upload(const std::string& key);
+  StartedUpload create_multipart_upload(const std::string& key, const NameValues& tags = {});
   UploadedPart upload_part(const std::string& key, const std::string& upload_id, int number,
                            std::string_view bytes);
   // The parts by number. Where it took more than one attempt, whatever the last one's answer, the listing
@@ -105,8 +106,6 @@ class S3Client {
 
   // A key that is not there is no error.
   void delete_object(const std::string& key);
-  // In place of all tags that the object has.
-  void put_object_tagging(const std::string& key, const NameValues& tags);
 
   // The objects whose keys begin with `prefix`; no more than `limit`.
   std::vector<ListedObject> list_objects(const std::string& prefix, std::size_t limit = SIZE_MAX);
@@ -116,7 +115,7 @@ class S3Client {
   struct Action;
   struct Outcome;
   static const Action kPutObject, kCreateUpload, kUploadPart, kCompleteUpload, kAbortUpload, kDeleteObject,
-      kPutTagging, kListObjects, kListUploads;
+      kListObjects, kListUploads;
 
   HttpRequest request(std::string_view method, const std::string& key, NameValues query = {}) const;
   Outcome call(const Action& action, const HttpRequest& request, const std::string& key);

@@ -106,12 +106,5 @@ TEST_F(S3ClientServerTest, AnAbortedUploadIsGone) {
   EXPECT_THROW(client_->upload_part(key, id, 2, "part"), base::Error);
 }
 
-TEST_F(S3ClientServerTest, TagsAnObject) {
-  client_->put_object(prefix_ + "k", "1");
-  client_->put_object_tagging(prefix_ + "k", {{"table", "a b"}, {"schema", "public"}});
-  client_->put_object_tagging(prefix_ + "k", {{"table", "c"}});
-  EXPECT_THROW(client_->put_object_tagging(prefix_ + "nothing", {{"a", "b"}}), base::Error);
-}
-
 }  // namespace
 }  // namespace ferry::aws

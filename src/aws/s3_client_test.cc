@@ -302,14 +302,16 @@ TEST_F(S3ClientTest, RefusesAListingThatDoesNotMoveOn) {
   EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
 }
 
-TEST_F(S3ClientTest, TagsAnObject) {
+TEST_F(S3ClientTest, TagsAnObjectWithTheRequestThatMakesIt) {
   http_->answer(200);
-  client().put_object_tagging("k", {{"a", "<1>"}, {"b", ""}});
-  EXPECT_EQ(http_->sent[0].query(), "tagging=");
-  EXPECT_NE(http_->sent[0].body.find(
-                "<Tag><Key>a</Key><Value>&lt;1&gt;</Value></Tag><Tag><Key>b</Key><Value></Value></Tag>"),
-            std::string::npos);
-  EXPECT_EQ(http_->sent[0].header("content-md5").size(), 24U);
+  http_->answer(200, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>");
+  http_->answer(200);
+  const NameValues tags = {{"a&b", "c d"}, {"e", ""}};
+  client().put_object("k", "", tags);
+  client().create_multipart_upload("k", tags);
+  client().put_object("k", "");
+  for (std::size_t i : {0U, 1U}) EXPECT_EQ(http_->sent[i].header("x-amz-tagging"), "a%26b=c%20d&e=");
+  EXPECT_EQ(http_->sent[2].header("x-amz-tagging"), "");
 }
 
 TEST_F(S3ClientTest, TellsEachRefusal) {

@@ -1,16 +1,19 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "connector/source.h"
 #include "connector/target.h"
 #include "model/endpoint_settings.h"
+#include "model/object_tag.h"
 
 namespace ferry::connector {
 
@@ -21,6 +24,8 @@ struct TargetContext {
   std::filesystem::path scratch;  // A folder of the task's own for files that need not survive it; it exists.
   // Requested when the task is asked to stop: what was accepted is still written, but nothing is tried again.
   std::stop_token stop = {};
+  // The tags that a table's objects are to have; empty where no rule gives any. Thread-safe.
+  std::function<std::vector<model::ObjectTag>(const model::TableName& table)> tags = {};
 };
 
 // One kind of endpoint. Stateless; any thread.

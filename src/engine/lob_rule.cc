@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -106,22 +107,28 @@ const LobRule::Table& LobRule::table_of(const TableVersionPtr& source) {
   Table& table = found->second;
   if (!is_new) return table;
   table.limits = limits_of(source->name);
+  mapping::TargetTable transformed = mapping_.transformations().target_table(*source);
   auto target = std::make_shared<TableVersion>(*source);
+  target->name = std::move(transformed.name);
   target->columns.clear();
   target->key.clear();
-  std::vector<std::uint32_t> place(source->columns.size());
-  for (std::uint32_t column = 0; column < source->columns.size(); ++column) {
-    bool is_key = std::ranges::find(source->key, column) != source->key.end();
-    bool is_lob = source->columns[column].type.is_lob();
+  constexpr auto kLeftOut = std::numeric_limits<std::uint32_t>::max();
+  std::vector<std::uint32_t> place(source->columns.size(), kLeftOut);
+  for (mapping::TargetColumn& column : transformed.columns) {
+    bool is_key = std::ranges::find(source->key, column.source) != source->key.end();
+    bool is_lob = column.type.is_lob();
     if (table.limits.leaves_out && is_lob && !is_key) continue;
-    place[column] = static_cast<std::uint32_t>(target->columns.size());
+    place[column.source] = static_cast<std::uint32_t>(target->columns.size());
     // A key that is cut would name other rows.
-    if (table.limits.bytes_max && is_lob && !is_key) table.cut.push_back(place[column]);
-    table.columns.push_back(column);
-    target->columns.push_back(source->columns[column]);
+    if (table.limits.bytes_max && is_lob && !is_key) table.cut.push_back(place[column.source]);
+    table.columns.push_back(column.source);
+    target->columns.push_back(source->columns[column.source]);
+    target->columns.back().name = std::move(column.name);
   }
-  for (std::uint32_t column : source->key) target->key.push_back(place[column]);
-  table.target = table.columns.size() == source->columns.size() ? source : target;
+  for (std::uint32_t column : source->key) {
+    if (place[column] != kLeftOut) target->key.push_back(place[column]);
+  }
+  table.target = *target == *source ? source : target;
   return table;
 }
 
@@ -143,8 +150,10 @@ void LobRule::report(const Table& table, std::uint32_t column, model::RowErrorSi
 RecordBatch LobRule::load_batch(RecordBatch batch, model::RowErrorSink& errors) {
   const Table& table = table_of(batch.table);
   if (table.target != batch.table) {
-    std::vector<int> columns(table.columns.begin(), table.columns.end());
-    batch.rows = batch.rows->SelectColumns(columns).ValueOrDie();
+    std::vector<std::shared_ptr<arrow::Array>> arrays;
+    for (std::uint32_t column : table.columns) arrays.push_back(batch.rows->column(static_cast<int>(column)));
+    batch.rows = arrow::RecordBatch::Make(model::arrow_schema(*table.target), batch.rows->num_rows(),
+                                          std::move(arrays));
     std::vector<model::OutOfDomain> kept;
     for (model::OutOfDomain& value : batch.out_of_domain) {
       auto at = std::ranges::lower_bound(table.columns, value.column);
@@ -191,12 +200,15 @@ std::span<const Cell> LobRule::image(const Table& table, std::span<const Cell> c
 }
 
 void LobRule::apply(model::Change& change, model::RowErrorSink& errors) {
-  if (change.table == nullptr || (!task_.leaves_out && !task_.bytes_max && !mapping_.has_lob_settings()))
-    return;
+  bool has_rules = task_.leaves_out || task_.bytes_max || mapping_.has_lob_settings() ||
+                   !mapping_.transformations().empty();
+  if (change.table == nullptr || !has_rules) return;
   const Table& table = table_of(*change.table);
   bool changes_nothing = table.target == *change.table && table.cut.empty();
   if (changes_nothing) return;
+  bool same_rows = table.cut.empty() && table.columns.size() == (*change.table)->columns.size();
   change.table = &table.target;
+  if (same_rows) return;
   change.before = image(table, change.before, before_, errors);
   change.after = image(table, change.after, after_, errors);
 }

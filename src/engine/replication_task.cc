@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <map>
 
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -54,6 +56,15 @@ std::uint64_t last_load_epoch(const TaskState& state, const model::TableName& ta
     if (object.phase == connector::ObjectPhase::kLoad) last = std::max(last, object.load_epoch);
   }
   return last;
+}
+
+Error two_tables_in_one(const model::TableName& first, const model::TableName& second,
+                        const model::TableName& target) {
+  return Error(
+      ErrorKind::kUnsupported,
+      {.message = fmt::format("the transformation rules make {} of two tables, {} and {}",
+                              model::to_string(target), model::to_string(first), model::to_string(second)),
+       .remedy = "Give each table a name of its own on the target, or its own task and folder."});
 }
 
 // A state that was put back from an older copy does not know the objects written since, and would have their
@@ -147,6 +158,7 @@ std::string ReplicationTask::progress() const {
 TaskResult ReplicationTask::attempt(std::stop_token stop) {
   connector::TargetContext target_context{
       .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = stop};
+  if (mapping_.has_tags()) target_context.tags = std::bind_front(&mapping::TableMapping::tags, &mapping_);
   std::unique_ptr<connector::Source> source =
       connector::find_connector(registry_, definition_.source, model::EndpointRole::kSource)
           .open_source(definition_.source);
@@ -261,7 +273,10 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
   std::vector<TableState> tables;
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
   std::unique_ptr<connector::TargetTables> target_tables = context.target.tables();
+  std::map<model::TableName, model::TableName> sources;  // By target.
   for (const model::TableName& name : select_tables(context, stop)) {
+    auto [other, is_new] = sources.emplace(target_name(context, name), name);
+    if (!is_new) throw two_tables_in_one(other->second, name, other->first);
     TableState table{.source = name,
                      .target = target_name(context, name),
                      .phase = with_load ? TablePhase::kQueued : TablePhase::kLoaded,

@@ -51,7 +51,9 @@ connector::PrepMode prep_mode(const TaskContext& context) {
   return connector::PrepMode::kDropAndCreate;
 }
 
-TableName target_name(const TaskContext&, const TableName& source) { return source; }
+TableName target_name(const TaskContext& context, const TableName& source) {
+  return context.mapping.transformations().target_name(source);
+}
 
 model::TableVersionPtr target_version(const TaskContext& context, const model::TableVersionPtr& source) {
   return LobRule(context.definition.settings, context.mapping, context.on_lob_truncation)

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "mapping/name_pattern.h"
+#include "mapping/transformations.h"
+#include "model/object_tag.h"
 #include "model/table_kind.h"
 #include "model/table_version.h"
 
@@ -52,6 +54,14 @@ class TableMapping {
   // Whether any table has some of its own.
   bool has_lob_settings() const { return !lob_rules_.empty(); }
 
+  // The tags of a table's objects. They are those of one rule: an exact locator wins over one with wildcards,
+  // the first in the document over an equal one.
+  std::vector<model::ObjectTag> tags(const model::TableName& name) const;
+  // Whether any rule has tags.
+  bool has_tags() const { return !tag_rules_.empty(); }
+
+  const Transformations& transformations() const { return transformations_; }
+
   // A line for each rule that matches none of these tables.
   std::vector<std::string> unmatched_rules(std::span<const ListedTable> tables) const;
 
@@ -80,9 +90,19 @@ class TableMapping {
     TableLobSettings settings;
   };
 
+  struct TagRule {
+    std::string label;  // "rule 4 (add-tag to public.%)"
+    NamePattern schema;
+    NamePattern table;
+    int exact_names;                     // Of schema and table: 0 to 2.
+    std::vector<model::ObjectTag> tags;  // With ${schema-name} and ${table-name}.
+  };
+
   Views views_ = Views::kLeftOut;
   std::vector<SelectionRule> rules_;
   std::map<model::TableName, LobSettingsRule> lob_rules_;
+  std::vector<TagRule> tag_rules_;  // The best ones first.
+  Transformations transformations_;
   std::vector<std::string> notes_;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -302,6 +303,9 @@ void check_validation(const Rule& rule) {
   }
 }
 
+// Names have underscores more often than patterns do.
+bool is_exact_name(std::string_view pattern) { return pattern.find_first_of("%[") == std::string_view::npos; }
+
 }  // namespace
 
 // Reads one document. Lives for one call.
@@ -411,8 +415,77 @@ class TableMappingReader {
       note(rule, "tablespaces are Oracle's");
       return;
     }
-    unsupported_.push_back(fmt::format("rule {} is a transformation rule ({}{}{})", rule.id, rule.action,
-                                       target.empty() ? "" : " of a ", target));
+    using Action = Transformations::Action;
+    static const std::map<std::string_view, Action> kActions = {
+        {"rename", Action::kRename},
+        {"rename-schema", Action::kRename},
+        {"rename-table", Action::kRename},
+        {"rename-column", Action::kRename},
+        {"convert-lowercase", Action::kLowerCase},
+        {"convert-uppercase", Action::kUpperCase},
+        {"add-prefix", Action::kAddPrefix},
+        {"add-suffix", Action::kAddSuffix},
+        {"remove-prefix", Action::kRemovePrefix},
+        {"remove-suffix", Action::kRemoveSuffix},
+        {"replace-prefix", Action::kReplacePrefix},
+        {"replace-suffix", Action::kReplaceSuffix},
+        {"remove-column", Action::kRemoveColumn},
+        {"include-column", Action::kIncludeColumn},
+    };
+    auto action = kActions.find(rule.action);
+    if (action == kActions.end() || !text_member(rule.object, "expression").empty()) {
+      unsupported_.push_back(fmt::format("rule {} is a transformation rule ({}{}{})", rule.id, rule.action,
+                                         target.empty() ? "" : " of a ", target));
+      return;
+    }
+    if (rule.action.starts_with("rename-")) target = rule.action.substr(7);
+    using Object = Transformations::Object;
+    Object object = target == "schema"  ? Object::kSchema
+                    : target == "table" ? Object::kTable
+                                        : Object::kColumn;
+    auto located = [&](Object needed_by, std::string_view name) {
+      return object < needed_by ? "%" : rule.located(name);
+    };
+    std::string schema = rule.located("schema-name");
+    std::string table = located(Object::kTable, "table-name");
+    std::string column = located(Object::kColumn, "column-name");
+    std::string place = schema + (object >= Object::kTable ? '.' + table : "") +
+                        (object == Object::kColumn ? '.' + column : "");
+    mapping_.transformations_.add(
+        {.id = *integer_of(rule.id),
+         .label = fmt::format("rule {} ({} of the {} {})", rule.id, rule.action, target, place),
+         .object = object,
+         .action = action->second,
+         .schema = NamePattern(schema),
+         .table = NamePattern(table),
+         .column = NamePattern(column),
+         .located_type = located_type(rule),
+         .value = text_member(rule.object, "value"),
+         .old_value = text_member(rule.object, "old-value")});
+  }
+
+  // The object-locator's data-type, which takes no wildcards.
+  static std::optional<model::TypeId> located_type(const Rule& rule) {
+    std::string name = text_member(*rule.locator, "data-type");
+    if (name.empty()) return std::nullopt;
+    static const std::map<std::string_view, model::TypeId> kTypes = {
+        {"boolean", model::TypeId::kBoolean},   {"int1", model::TypeId::kInt1},
+        {"int2", model::TypeId::kInt2},         {"int4", model::TypeId::kInt4},
+        {"int8", model::TypeId::kInt8},         {"uint1", model::TypeId::kUint1},
+        {"uint2", model::TypeId::kUint2},       {"uint4", model::TypeId::kUint4},
+        {"uint8", model::TypeId::kUint8},       {"real4", model::TypeId::kReal4},
+        {"real8", model::TypeId::kReal8},       {"numeric", model::TypeId::kNumeric},
+        {"string", model::TypeId::kString},     {"wstring", model::TypeId::kWstring},
+        {"clob", model::TypeId::kClob},         {"nclob", model::TypeId::kNclob},
+        {"bytes", model::TypeId::kBytes},       {"blob", model::TypeId::kBlob},
+        {"date", model::TypeId::kDate},         {"time", model::TypeId::kTime},
+        {"datetime", model::TypeId::kDatetime},
+    };
+    auto type = kTypes.find(name);
+    if (type == kTypes.end()) {
+      throw rule.failed(fmt::format("The data-type {} is not known.", model::json_quoted_excerpt(name)));
+    }
+    return type->second;
   }
 
   void read_table_settings(const Rule& rule) {
@@ -446,7 +519,22 @@ class TableMappingReader {
 
   void read_post_processing(const Rule& rule) {
     check_post_processing(rule);
-    unsupported_.push_back(fmt::format("rule {} is a post-processing rule (add-tag)", rule.id));
+    std::string schema = rule.located("schema-name");
+    std::string table = rule.located("table-name");
+    std::vector<model::ObjectTag> tags;
+    for (const auto& tag : list_member(rule, rule.object, "tag-set")) {
+      const Object& object = tag.get_object();
+      tags.push_back({.key = text_member(object, "key"), .value = text_member(object, "value")});
+    }
+    TableMapping::TagRule read{
+        .label = fmt::format("rule {} (add-tag to {}.{})", rule.id, schema, table),
+        .schema = NamePattern(schema),
+        .table = NamePattern(table),
+        .exact_names = static_cast<int>(is_exact_name(schema)) + static_cast<int>(is_exact_name(table)),
+        .tags = std::move(tags)};
+    auto better = std::ranges::find_if(mapping_.tag_rules_,
+                                       [&](const auto& each) { return each.exact_names < read.exact_names; });
+    mapping_.tag_rules_.insert(better, std::move(read));
   }
 
   void read_validation(const Rule& rule) {

@@ -1,5 +1,6 @@
 #include "mapping/table_mapping.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -197,6 +198,31 @@ TEST(TableMapping, BadRulesAreRefusedInAwssWords) {
               HasSubstr("not a number"));
 }
 
+std::string add_tags(int id, std::string_view schema, std::string_view table, std::string_view tags) {
+  return fmt::format(R"({{"rule-type": "post-processing", "rule-id": "{}", "rule-action": "add-tag",
+                         "object-locator": {{"schema-name": "{}", "table-name": "{}"}}, "tag-set": [{}]}})",
+                     id, schema, table, tags);
+}
+
+TEST(TableMapping, TagsAreThoseOfTheBestRule) {
+  TableMapping mapping =
+      parse({selection(1, "%", "%", "include"),
+             add_tags(2, "%", "%", R"({"key": "t", "value": "${schema-name}-${table-name}"},
+                                                         {"key": "${table-name}", "value": null})"),
+             add_tags(3, "hr", "%", R"({"key": "k", "value": "schema"})"),
+             add_tags(4, "hr", "emp_x", R"({"key": "k", "value": "exact"})"),
+             add_tags(5, "%", "emp_x", R"({"key": "k", "value": "table"})"),
+             add_tags(6, "hr", "emp_x", R"({"key": "k", "value": "later"})")});
+  using Tags = std::vector<model::ObjectTag>;
+  EXPECT_EQ(mapping.tags({"it", "pc"}), (Tags{{"t", "it-pc"}, {"pc", ""}}));
+  EXPECT_EQ(mapping.tags({"it", "t"}), (Tags{{"t", "it-t"}}));  // A key that is there already.
+  EXPECT_EQ(mapping.tags({"hr", "dept"}), (Tags{{"k", "schema"}}));
+  EXPECT_EQ(mapping.tags({"hr", "emp_x"}), (Tags{{"k", "exact"}}));
+  EXPECT_EQ(mapping.tags({"it", "emp_x"}), (Tags{{"k", "table"}}));
+  EXPECT_TRUE(mapping.has_tags());
+  EXPECT_THROW(mapping.tags({"it", std::string(200, 'x')}), base::Error);
+}
+
 TEST(TableMapping, FiltersAreCheckedAndNotYetCarriedOut) {
   auto with_filter = [](std::string_view condition) {
     return selection(2, "s", "t", "include",
@@ -221,13 +247,14 @@ std::string transformation(std::string_view members,
          "}, " + std::string(members) + "}";
 }
 
-TEST(TableMapping, TransformationsAreCheckedAndNotYetCarriedOut) {
-  EXPECT_THAT(error_of({selection(1, "s", "%", "include"),
-                        transformation(R"("rule-action": "rename", "rule-target": "schema", "value": "x")"),
-                        selection(3, "s", "t", "include",
-                                  R"(, "filters": [{"filter-type": "source", "column-name": "c",
+TEST(TableMapping, TransformationsAreChecked) {
+  EXPECT_THAT(
+      error_of({selection(1, "s", "%", "include"),
+                transformation(R"("rule-action": "rename", "rule-target": "schema", "expression": "$x")"),
+                selection(3, "s", "t", "include",
+                          R"(, "filters": [{"filter-type": "source", "column-name": "c",
                                   "filter-conditions": [{"filter-operator": "null"}]}])")}),
-              HasSubstr("rule 2 is a transformation rule (rename of a schema); rule 3 has filters"));
+      HasSubstr("rule 2 is a transformation rule (rename of a schema); rule 3 has filters"));
 
   EXPECT_EQ(reason_of(transformation(R"("rule-action": "renam", "rule-target": "schema", "value": "x")")),
             "The rule-action \"renam\" is not known.");

@@ -2,6 +2,7 @@
 """A bucket gets the same objects as a folder, by the calls that are allowed and no others, and says what is wrong."""
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -114,6 +115,32 @@ class RequestsTest(BucketCase):
         command = self.start("run", self.document(EncryptionMode="SSE_S3"))
         self.assertIn("PutObject", self.fail_with(command, "target_unwritable"))
         self.assertEqual(self.s3.reader.keys(BUCKET), [])
+
+    def test_case_28_tags_of_the_best_rule_are_on_loads_and_changes(self) -> None:
+        self.make_wide_table(rows=6000)
+        self.server.sql("CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small VALUES (1)")
+        path = self.document(CsvNullValue="\\N", CdcMaxBatchInterval=1)
+        document = json.loads(path.read_text())
+        document["ReplicationTask"]["MigrationType"] = "full-load-and-cdc"
+        document["ReplicationTask"]["TableMappings"]["rules"] += [
+            {"rule-type": "post-processing", "rule-id": number, "rule-name": number, "rule-action": "add-tag",
+             "object-locator": {"schema-name": schema, "table-name": table}, "tag-set": tags}
+            for number, schema, table, tags in (
+                ("2", "%", "%", [{"key": "t", "value": "${table-name}"}, {"key": "a b+c", "value": "ä/${schema-name}"}]),
+                ("3", "public", "small", [{"key": "k", "value": "v"}]))]
+        path.write_text(json.dumps(document))
+        command = self.start("run", path)
+        command.wait_for_output("following changes")
+        self.insert_wide(10000, 6000)
+        self.wait_until_confirmed(command, marker="INSERT INTO small VALUES (2)")
+        command.stop()
+        self.assertGreater(self.gateway.counts()["CreateMultipartUpload"], 1)
+        tags = {key: self.s3.reader.tags(BUCKET, key) for key in self.s3.reader.keys(BUCKET) if not key.endswith("/")}
+        self.assertEqual(len(tags), 4)
+        for key, found in tags.items():
+            of_wide = {"t": "wide", "a b+c": "ä/public"}
+            self.assertEqual(found, {"k": "v"} if "/small/" in key else of_wide, key)
+        self.require_clean_gateway()
 
     def test_a_policy_of_four_rights_is_enough(self) -> None:
         self.make_wide_table(rows=6000)

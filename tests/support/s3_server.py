@@ -120,6 +120,11 @@ class S3Reader:
     def get(self, bucket: str, key: str) -> bytes:
         return self.request("GET", f"/{bucket}/{key}")
 
+    def tags(self, bucket: str, key: str) -> dict[str, str]:
+        tag_set = xml.etree.ElementTree.fromstring(self.request("GET", f"/{bucket}/{key}", {"tagging": ""}))
+        texts = [element.text or "" for element in tag_set.iter() if element.tag.rpartition("}")[2] in ("Key", "Value")]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
     def put(self, bucket: str, key: str, body: bytes) -> None:
         self.request("PUT", f"/{bucket}/{key}", body=body)
 

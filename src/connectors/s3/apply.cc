@@ -9,15 +9,16 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "connectors/s3/change_rows.h"
 #include "connectors/s3/object_names.h"
 #include "connectors/s3/target.h"
 
 // Changes as objects. Each table has at most one open object, which collects the table's rows in commit order
-// until its time or size is reached. Then its key and its cut (the first and last change in it) are stored,
-// the object is published, and the record is marked done. After a crash the source sends the same changes
-// again: those an object of the journal holds already are skipped, those of an object that was intended but
-// not done are collected again into the same key, and cut at the same change. So a change is in exactly one
-// object, whatever the clock says.
+// until its time or size is reached, or their date partition ends. Then its key and its cut (the first and
+// last change in it) are stored, the object is published, and the record is marked done. After a crash the
+// source sends the same changes again: those an object of the journal holds already are skipped, those of an
+// object that was intended but not done are collected again into the same key, and cut at the same change. So
+// a change is in exactly one object, whatever the clock says.
 namespace ferry::s3 {
 namespace {
 
@@ -27,13 +28,11 @@ using connector::ApplyRequest;
 using connector::ChangePoint;
 using connector::ObjectPhase;
 using connector::ObjectRecord;
-using model::Cell;
-using model::CellState;
 using model::Change;
 using model::ChangeKind;
 using model::Checkpoint;
 
-constexpr base::UnixMicros kMicrosPerMilli = 1000;
+constexpr base::UnixMicros kMicrosPerMinute = 60'000'000;
 // How often the due times of open objects are looked at.
 constexpr std::chrono::milliseconds kTickInterval{100};
 constexpr std::int64_t kRowGroupBytes = 4 << 20;
@@ -42,9 +41,8 @@ constexpr std::int64_t kReliefRows = 1024;
 constexpr std::chrono::milliseconds kReliefInterval{10};
 constexpr auto kNever = std::chrono::steady_clock::time_point::max();
 
-// The next whole millisecond at or after `time`.
-base::UnixMicros whole_millis(base::UnixMicros time) {
-  return (time + kMicrosPerMilli - 1) / kMicrosPerMilli * kMicrosPerMilli;
+base::UnixMicros floor_to(base::UnixMicros time, base::UnixMicros unit) {
+  return time - (time % unit + unit) % unit;
 }
 
 // An object that collects rows.
@@ -53,6 +51,7 @@ struct OpenObject {
   std::unique_ptr<formats::ObjectWriter> writer;  // Writes into `staged`.
   model::TableVersionPtr shape;
   std::optional<ObjectRecord> intent;  // The journal's record that this object fulfils again.
+  std::string partition;               // The folder of its rows' date; empty without date partitions.
   ChangePoint first;
   ChangePoint last;
   base::UnixMicros last_commit_time = 0;
@@ -65,19 +64,9 @@ struct TableStream {
   std::string prefix;
   std::optional<ChangePoint> written_through;  // The last change in a done object.
   std::deque<ObjectRecord> intents;            // Not done, by cut.
-  base::UnixMicros last_name_time = 0;
+  base::UnixMicros last_name_time = 0;         // As the name says it: in the date partitions' zone.
   std::optional<OpenObject> open;
 };
-
-bool key_changed(const model::TableVersion& table, const Change& change) {
-  if (change.before.empty()) return false;
-  return std::ranges::any_of(table.key, [&](std::uint32_t column) {
-    const Cell& before = change.before[column];
-    const Cell& after = change.after[column];
-    if (before.state == CellState::kNotSent || after.state == CellState::kNotSent) return false;
-    return before.state != after.state || before.bytes != after.bytes;
-  });
-}
 
 Error replay_differs(const model::TableName& table, const ObjectRecord& intent, std::int64_t rows) {
   return Error(ErrorKind::kInternal,
@@ -110,6 +99,7 @@ class S3TargetApply final : public connector::TargetApply {
   void apply(model::Transaction& transaction, const Checkpoint& after, model::RowErrorSink& errors) override {
     ordinals_.clear();
     const model::TransactionStamp& stamp = transaction.stamp();
+    if (target_->settings().date_partition) enter_partition(stamp.commit_time);
     for (Change change; transaction.next(change);) {
       // A new shape shows itself with the first row that has it.
       if (change.kind == ChangeKind::kSchemaChange) continue;
@@ -183,26 +173,24 @@ class S3TargetApply final : public connector::TargetApply {
     return streams_.emplace(name, std::move(stream)).first->second;
   }
 
+  // The folder of what is committed at this time. A partition begins and ends with a minute.
+  void enter_partition(base::UnixMicros commit_time) {
+    base::UnixMicros minute = floor_to(commit_time, kMicrosPerMinute);
+    if (minute == partition_minute_) return;
+    partition_minute_ = minute;
+    const DatePartition& partitions = *target_->settings().date_partition;
+    partition_ = partitions.folder(partitions.local(commit_time));
+  }
+
   void add_rows(TableStream& stream, const Change& change, const model::TransactionStamp& stamp,
                 const ChangePoint& point, model::RowErrorSink& errors) {
     const model::TableVersionPtr& table = *change.table;
-    const S3TargetSettings& settings = target_->settings();
-    bool moves = change.kind == ChangeKind::kUpdate &&
-                 (table->identity == model::RowIdentity::kFullRow || key_changed(*table, change));
-    bool inserts =
-        settings.cdc_inserts_only ? change.kind == ChangeKind::kInsert : change.kind != ChangeKind::kDelete;
-    bool deletes = !settings.cdc_inserts_only && !settings.cdc_inserts_and_updates &&
-                   (change.kind == ChangeKind::kDelete || moves);
-    if (!inserts && !deletes) return;
+    ChangeRows rows = rows_of(change, stamp.commit_time, target_->settings());
+    if (rows.empty()) return;
 
     OpenObject& object = object_for(stream, table, point);
     bool taken = false;
-    auto add = [&](char op, std::span<const Cell> cells) {
-      taken |=
-          object.writer->write_change({.op = op, .commit_time = stamp.commit_time, .cells = cells}, errors);
-    };
-    if (deletes) add('D', change.before);
-    if (inserts) add(change.kind == ChangeKind::kUpdate && !moves ? 'U' : 'I', change.after);
+    for (const formats::ChangeRow& row : rows) taken |= object.writer->write_change(row, errors);
     if (taken) {
       if (object.first.commit.empty()) object.first = point;
       object.last = point;
@@ -211,8 +199,8 @@ class S3TargetApply final : public connector::TargetApply {
 
     if (++rows_since_relief_ >= kReliefRows) relieve_memory();
     if (!stream.open) return;
-    bool at_cut =
-        object.intent ? object.intent->last <= point : object.writer->bytes() >= settings.cdc_bytes_min;
+    bool at_cut = object.intent ? object.intent->last <= point
+                                : object.writer->bytes() >= target_->settings().cdc_bytes_min;
     if (at_cut) close(table->name, stream);
   }
 
@@ -221,7 +209,8 @@ class S3TargetApply final : public connector::TargetApply {
     if (stream.open) {
       bool same_shape = stream.open->shape == table || stream.open->shape->columns == table->columns;
       bool beyond_cut = stream.open->intent && stream.open->intent->last < point;
-      if (same_shape && !beyond_cut) return *stream.open;
+      bool same_partition = stream.open->partition == partition_;
+      if (same_shape && same_partition && !beyond_cut) return *stream.open;
       close(table->name, stream);
     }
     auto is_open = [](const auto& each) { return each.second.open.has_value(); };
@@ -229,6 +218,7 @@ class S3TargetApply final : public connector::TargetApply {
     if (std::ranges::count_if(streams_, is_open) >= staged_max_) flush();
     OpenObject& object = stream.open.emplace();
     object.shape = table;
+    object.partition = partition_;
     object.before = accepted_;
     object.due = target_->clock().steady_now() + target_->settings().cdc_max_batch_interval;
     earliest_due_ = std::min(earliest_due_, object.due);
@@ -238,7 +228,7 @@ class S3TargetApply final : public connector::TargetApply {
       object.intent = std::move(stream.intents.front());
       stream.intents.pop_front();
     }
-    object.staged = target_->store().stage({.prefix = stream.prefix});
+    object.staged = target_->store().stage({.prefix = stream.prefix, .tags = target_->tags(table->name)});
     object.writer =
         make_writer(target_->settings(), *object.staged, changes_shape(target_->settings(), table),
                     {.row_group_bytes_max = kRowGroupBytes, .rows_estimate = -1});
@@ -262,7 +252,7 @@ class S3TargetApply final : public connector::TargetApply {
       record = {.table = name,
                 .phase = ObjectPhase::kChanges,
                 .load_epoch = 0,
-                .key = stream.prefix + next_name(stream, object),
+                .key = stream.prefix + object.partition + next_name(stream, object),
                 .first = object.first,
                 .last = object.last,
                 .rows = rows,
@@ -276,10 +266,9 @@ class S3TargetApply final : public connector::TargetApply {
 
   // Names of a table strictly increase, and none is earlier than a commit in its object.
   std::string next_name(const TableStream& stream, const OpenObject& object) const {
-    base::UnixMicros time =
-        std::max({whole_millis(target_->clock().now()), whole_millis(object.last_commit_time),
-                  stream.last_name_time + kMicrosPerMilli});
-    return change_name(time, target_->settings().extension());
+    base::UnixMicros time = std::max(target_->clock().now(), object.last_commit_time);
+    if (const auto& partitions = target_->settings().date_partition) time = partitions->local(time);
+    return change_name(next_name_time(time, stream.last_name_time), target_->settings().extension());
   }
 
   void remove_table(TableStream& stream, const model::TableName& name, bool remove) {
@@ -326,6 +315,8 @@ class S3TargetApply final : public connector::TargetApply {
   std::map<model::TableName, TableStream> streams_;
   std::map<const TableStream*, std::uint64_t> ordinals_;  // Of the transaction being applied.
   Checkpoint accepted_;
+  std::string partition_;  // Of the transaction being applied.
+  base::UnixMicros partition_minute_ = -1;
   // Looking at every table's object costs more than most transactions, so it is not done for each.
   std::chrono::steady_clock::time_point earliest_due_ = kNever;
   std::chrono::steady_clock::time_point relief_due_{};
@@ -336,6 +327,7 @@ class S3TargetApply final : public connector::TargetApply {
 
 std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target,
                                                    const ApplyRequest& request) {
+  if (target->settings().preserves_transactions()) return make_transactions_apply(std::move(target), request);
   return std::make_unique<S3TargetApply>(std::move(target), request);
 }
 

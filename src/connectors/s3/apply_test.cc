@@ -279,6 +279,45 @@ TEST_F(S3ApplyTest, NamesIncreaseAndAreNotBeforeACommitInThem) {
   EXPECT_EQ(files()[3].first, "20231114-221420001.csv");
 }
 
+TEST_F(S3ApplyTest, EachDateHasItsFolder) {
+  constexpr base::UnixMicros kHour = 3'600'000'000;
+  settings_.date_partition.emplace("YYYYMMDDHH", "DASH", "Asia/Seoul");
+  restart(0);
+  // 07:59 and 08:00 in Seoul, and 07:59 again: commit times of a log need not increase.
+  const base::UnixMicros at_eight = kStart - kStart % kHour + kHour;
+  clock_.set_now(at_eight + 30'000'000);
+  int at = 0;
+  for (base::UnixMicros time : {at_eight - 1, at_eight, at_eight - 1}) {
+    ++at;
+    TestTransaction transaction(at, time, table_, {insert(std::to_string(at), "x")});
+    apply_->apply(transaction, checkpoint(at), errors_);
+  }
+  apply_->flush();
+  std::vector<std::string> keys;
+  for (const ObjectRecord& record : journal_.records) keys.push_back(record.key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"public/t/2023-11-15-07/20231115-080030000.csv",
+                                            "public/t/2023-11-15-08/20231115-080030001.csv",
+                                            "public/t/2023-11-15-07/20231115-080030002.csv"}));
+  EXPECT_EQ(all_rows(), "I,1,x\nI,2,x\nI,3,x\n");
+}
+
+// The hour from 2 to 3 comes twice on the zone's clock.
+TEST_F(S3ApplyTest, NamesIncreaseWhenSummerTimeEnds) {
+  settings_.date_partition.emplace("YYYYMMDD", "NONE", "Europe/Berlin");
+  restart(0);
+  const base::UnixMicros end = 1'698'541'200'000'000;  // 2023-10-29 01:00 UTC.
+  int at = 0;
+  for (base::UnixMicros time : {end - 1'000'000, end + 1'000'000}) {
+    clock_.set_now(time);
+    ++at;
+    transaction(at, {insert(std::to_string(at), "x")});
+    apply_->flush();
+  }
+  ASSERT_EQ(files().size(), 2U);
+  EXPECT_EQ(files()[0].first, "20231029-025959000.csv");
+  EXPECT_EQ(files()[1].first, "20231029-025959001.csv");
+}
+
 // The same transactions come again after a crash at each step of writing an object.
 TEST_F(S3ApplyTest, AfterACrashTheSameRowsGoIntoTheSameObject) {
   for (bool after_publish : {false, true}) {
@@ -385,6 +424,121 @@ TEST_F(S3ApplyTest, HoldsNoMoreThanItsMemory) {
   transaction(1, {insert("1", "a")});
   EXPECT_EQ(durable(), "1");
   EXPECT_EQ(files().size(), 1U);
+}
+
+class S3TransactionsTest : public S3ApplyTest {
+ protected:
+  S3TransactionsTest() {
+    settings_.transactions_folder = "raw/tx/";
+    settings_.data_format = DataFormat::kParquet;
+    other_ = std::make_shared<model::TableVersion>(*table_);
+    other_->name = {"hr", "dept"};
+    restart(0);
+  }
+  void of_other(int at, std::vector<Row> rows) {
+    TestTransaction transaction(at, clock_.now(), other_, std::move(rows));
+    apply_->apply(transaction, checkpoint(at), errors_);
+  }
+
+  std::shared_ptr<model::TableVersion> other_;
+};
+
+TEST_F(S3TransactionsTest, AllTablesAreInOneObjectInTheOrderOfCommits) {
+  transaction(1, {insert("1", "a")});
+  of_other(2, {insert("9", "z")});
+  transaction(3, {{.kind = ChangeKind::kUpdate, .before = {"1", "-"}, .after = {"2", "b"}}});
+  EXPECT_EQ(durable(), "0");
+  clock_.advance(std::chrono::seconds(60));
+  apply_->tick();
+  EXPECT_EQ(durable(), "3");
+  ASSERT_EQ(files().size(), 1U);
+  EXPECT_EQ(files()[0].first, "CDC_TXN-20231114221420000.csv");
+  EXPECT_EQ(all_rows(), "I,t,public,1,a\nI,dept,hr,9,z\nD,t,public,1,\nI,t,public,2,b\n");
+  EXPECT_EQ(journal_.records[0].key, "raw/tx/CDC_TXN-20231114221420000.csv");
+}
+
+TEST_F(S3TransactionsTest, ASizeEndsAnObjectAfterAWholeTransaction) {
+  settings_.cdc_bytes_min = 1;
+  restart(0);
+  transaction(1, {insert("1", "a"), insert("2", "b")});
+  of_other(2, {insert("9", "z")});
+  ASSERT_EQ(files().size(), 2U);
+  EXPECT_EQ(files()[0].second, "I,t,public,1,a\nI,t,public,2,b\n");
+  EXPECT_LT(files()[0].first, files()[1].first);
+}
+
+// The same transactions come again after a crash at each step of writing an object.
+TEST_F(S3TransactionsTest, AfterACrashTheSameTransactionsGoIntoTheSameObject) {
+  for (bool after_publish : {false, true}) {
+    std::filesystem::remove_all(root_);
+    journal_ = Journal();
+    restart(0);
+    transaction(1, {insert("1", "a")});
+    of_other(2, {insert("9", "z")});
+    (after_publish ? journal_.fail_before_done : journal_.fail_after_intend) = true;
+    EXPECT_THROW(apply_->flush(), base::Error);
+    std::string key = journal_.records.at(0).key;
+    journal_.fail_before_done = journal_.fail_after_intend = false;
+
+    clock_.advance(std::chrono::seconds(3600));
+    restart(0);
+    transaction(1, {insert("1", "a")});
+    apply_->flush();  // The cut decides, not the clock.
+    EXPECT_EQ(durable(), "0");
+    of_other(2, {insert("9", "z")});
+    transaction(3, {insert("3", "c")});
+    EXPECT_EQ(durable(), "2");
+    apply_->flush();
+    EXPECT_EQ(durable(), "3");
+    ASSERT_EQ(files().size(), 2U);
+    EXPECT_EQ(journal_.records[0].key, key);
+    EXPECT_EQ(all_rows(), "I,t,public,1,a\nI,dept,hr,9,z\nI,t,public,3,c\n");
+
+    restart(0);  // What is durable is not written again.
+    transaction(1, {insert("1", "a")});
+    of_other(2, {insert("9", "z")});
+    transaction(3, {insert("3", "c")});
+    apply_->flush();
+    EXPECT_EQ(files().size(), 2U);
+  }
+}
+
+// A table that was suspended since does not send its rows again.
+TEST_F(S3TransactionsTest, AnIntentMayComeAgainWithFewerRows) {
+  transaction(1, {insert("1", "a")});
+  of_other(2, {insert("9", "z")});
+  journal_.fail_before_done = true;
+  EXPECT_THROW(apply_->flush(), base::Error);
+  journal_.fail_before_done = false;
+
+  restart(0);
+  transaction(1, {insert("1", "a")});
+  transaction(3, {insert("3", "c")});
+  apply_->flush();
+  ASSERT_EQ(files().size(), 2U);
+  EXPECT_EQ(all_rows(), "I,t,public,1,a\nI,t,public,3,c\n");
+
+  // None at all.
+  transaction(4, {insert("4", "d")});
+  journal_.fail_before_done = true;
+  EXPECT_THROW(apply_->flush(), base::Error);
+  journal_.fail_before_done = false;
+  EXPECT_EQ(files().size(), 3U);
+  restart(3);
+  of_other(5, {insert("5", "e")});
+  apply_->flush();
+  EXPECT_EQ(all_rows(), "I,t,public,1,a\nI,t,public,3,c\nI,dept,hr,5,e\n");
+}
+
+TEST_F(S3TransactionsTest, NamesGoOnBehindThoseInTheFolder) {
+  std::filesystem::create_directories(root_ / "raw/tx");
+  std::ofstream(root_ / "raw/tx/CDC_TXN-20991231235959999.csv") << "of another task\n";
+  restart(0);
+  transaction(1, {insert("1", "a")});
+  apply_->flush();
+  ASSERT_EQ(files().size(), 2U);
+  EXPECT_EQ(files()[0].second, "of another task\n");
+  EXPECT_EQ(files()[1].first, "CDC_TXN-21000101000000000.csv");
 }
 
 }  // namespace

@@ -105,9 +105,9 @@ class WaitingBytes {
 // complete() removes what was sent.
 class Upload {
  public:
-  Upload(S3Client& client, PartSlots& slots, std::string key)
+  Upload(S3Client& client, PartSlots& slots, std::string key, const aws::NameValues& tags)
       : client_(client), slots_(slots), key_(std::move(key)) {
-    S3Client::StartedUpload started = client_.create_multipart_upload(key_);
+    S3Client::StartedUpload started = client_.create_multipart_upload(key_, tags);
     id_ = std::move(started.id);
     is_only_ = started.is_only;
   }
@@ -198,7 +198,9 @@ class StagedBucketObject final : public StagedObject {
  public:
   StagedBucketObject(std::shared_ptr<S3Client> client, PartSlots& slots, const fs::path& scratch,
                      ObjectPlace place)
-      : client_(std::move(client)), slots_(slots), scratch_(scratch), place_(std::move(place)) {}
+      : client_(std::move(client)), slots_(slots), scratch_(scratch), place_(std::move(place)) {
+    for (const model::ObjectTag& tag : place_.tags) tags_.emplace_back(tag.key, tag.value);
+  }
 
   void write(std::string_view bytes) override {
     while (!bytes.empty()) {
@@ -214,12 +216,12 @@ class StagedBucketObject final : public StagedObject {
 
   void publish(const std::string& key) override {
     if (waiting_) {
-      upload_.emplace(*client_, slots_, key);
+      upload_.emplace(*client_, slots_, key, tags_);
       for (std::size_t at = 0; at < waiting_->size(); at += kPartBytes)
         upload_->add_part(waiting_->read(at, kPartBytes));
     }
     if (!upload_) {
-      client_->put_object(key, buffer_);
+      client_->put_object(key, buffer_, tags_);
       return;
     }
     if (upload_->key() != key)
@@ -235,7 +237,7 @@ class StagedBucketObject final : public StagedObject {
  private:
   // A whole part leaves memory.
   void pass_on() {
-    if (place_.key && !upload_) upload_.emplace(*client_, slots_, place_.key());
+    if (place_.key && !upload_) upload_.emplace(*client_, slots_, place_.key(), tags_);
     if (upload_) {
       upload_->add_part(std::exchange(buffer_, {}));
       buffer_.reserve(kPartBytes);
@@ -250,6 +252,7 @@ class StagedBucketObject final : public StagedObject {
   PartSlots& slots_;
   const fs::path scratch_;
   const ObjectPlace place_;
+  aws::NameValues tags_;
   std::string buffer_;                   // Less than a part.
   std::optional<Upload> upload_;         // Once the key is known and a part is full.
   std::optional<WaitingBytes> waiting_;  // Whole parts, while the key is not known.

@@ -1,6 +1,7 @@
 #include "connectors/s3/connector.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "connectors/s3/bucket_store.h"
 #include "connectors/s3/client.h"
 #include "connectors/s3/directory_store.h"
@@ -47,6 +48,9 @@ class S3Connector final : public connector::Connector {
   std::unique_ptr<connector::Target> open_target(const model::Endpoint& endpoint,
                                                  const connector::TargetContext& context) const override {
     S3TargetSettings settings = parse_target_settings(endpoint);
+    if (context.tags && !settings.bucket) {
+      base::log_warning(base::kTaskManager, "the target is a directory: add-tag rules have no effect");
+    }
     std::unique_ptr<ObjectStore> store =
         settings.bucket
             ? make_bucket_store(make_client(*settings.bucket, context.stop), context.scratch, settings.folder)

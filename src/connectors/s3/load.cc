@@ -49,7 +49,8 @@ class S3TargetLoad final : public connector::TargetLoad {
  private:
   void open() {
     key_.reset();
-    object_ = target_->store().stage({.prefix = prefix_, .key = [this] { return key(); }});
+    object_ = target_->store().stage(
+        {.prefix = prefix_, .key = [this] { return key(); }, .tags = target_->tags(request_.table->name)});
     writer_ = make_writer(
         target_->settings(), *object_, load_shape(target_->settings(), request_.table),
         {.row_group_bytes_max = std::max(kRowGroupBytesMin, request_.memory_bytes_max / kRowGroupShare),

@@ -13,6 +13,7 @@ namespace ferry::s3 {
 namespace {
 
 constexpr std::int64_t kMicrosPerMilli = 1000;
+constexpr std::string_view kTransactionsPrefix = "CDC_TXN-";
 constexpr std::array<std::string_view, 3> kExtensions = {".csv", ".csv.gz", ".parquet"};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -35,10 +36,39 @@ bool is_change_stem(std::string_view stem) {
          std::ranges::all_of(stem.substr(9), is_digit);
 }
 
+bool is_transactions_stem(std::string_view stem) {
+  return stem.size() == kTransactionsPrefix.size() + 17 && stem.starts_with(kTransactionsPrefix) &&
+         std::ranges::all_of(stem.substr(kTransactionsPrefix.size()), is_digit);
+}
+
 int number_in(std::string_view digits) {
   int value = 0;
   std::from_chars(digits.data(), digits.data() + digits.size(), value);
   return value;
+}
+
+// "20231231", the separator, "235959123".
+std::string time_text(base::UnixMicros time, std::string_view separator) {
+  using namespace std::chrono;
+  sys_time<milliseconds> instant{milliseconds(time / kMicrosPerMilli)};
+  auto day = floor<days>(instant);
+  year_month_day date(day);
+  hh_mm_ss clock(instant - day);
+  return fmt::format("{:04}{:02}{:02}{}{:02}{:02}{:02}{:03}", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), separator,
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
+}
+
+// Of "20231231" and "235959123".
+base::UnixMicros time_in(std::string_view day, std::string_view clock) {
+  using namespace std::chrono;
+  year_month_day date{year(number_in(day.substr(0, 4))),
+                      month(static_cast<unsigned>(number_in(day.substr(4, 2)))),
+                      std::chrono::day(static_cast<unsigned>(number_in(day.substr(6, 2))))};
+  auto time = sys_days(date) + hours(number_in(clock.substr(0, 2))) + minutes(number_in(clock.substr(2, 2))) +
+              seconds(number_in(clock.substr(4, 2))) + milliseconds(number_in(clock.substr(6, 3)));
+  return duration_cast<microseconds>(time.time_since_epoch()).count();
 }
 
 void check_component(std::string_view component, const model::TableName& table) {
@@ -73,28 +103,29 @@ std::optional<std::uint32_t> number_of_load_name(std::string_view name) {
 }
 
 std::string change_name(base::UnixMicros time, std::string_view extension) {
-  using namespace std::chrono;
-  sys_time<milliseconds> instant{milliseconds(time / kMicrosPerMilli)};
-  auto day = floor<days>(instant);
-  year_month_day date(day);
-  hh_mm_ss clock(instant - day);
-  return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}{:03}.{}", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
-                     clock.subseconds().count(), extension);
+  return fmt::format("{}.{}", time_text(time, "-"), extension);
 }
 
 std::optional<base::UnixMicros> time_of_change_name(std::string_view name) {
-  using namespace std::chrono;
   std::optional<std::string_view> stem = stem_of(name);
   if (!stem || !is_change_stem(*stem)) return std::nullopt;
-  year_month_day date{year(number_in(stem->substr(0, 4))),
-                      month(static_cast<unsigned>(number_in(stem->substr(4, 2)))),
-                      day(static_cast<unsigned>(number_in(stem->substr(6, 2))))};
-  auto time = sys_days(date) + hours(number_in(stem->substr(9, 2))) +
-              minutes(number_in(stem->substr(11, 2))) + seconds(number_in(stem->substr(13, 2))) +
-              milliseconds(number_in(stem->substr(15, 3)));
-  return duration_cast<microseconds>(time.time_since_epoch()).count();
+  return time_in(stem->substr(0, 8), stem->substr(9));
+}
+
+std::string transactions_name(base::UnixMicros time, std::string_view extension) {
+  return fmt::format("{}{}.{}", kTransactionsPrefix, time_text(time, ""), extension);
+}
+
+std::optional<base::UnixMicros> time_of_transactions_name(std::string_view name) {
+  std::optional<std::string_view> stem = stem_of(name);
+  if (!stem || !is_transactions_stem(*stem)) return std::nullopt;
+  std::string_view time = stem->substr(kTransactionsPrefix.size());
+  return time_in(time.substr(0, 8), time.substr(8));
+}
+
+base::UnixMicros next_name_time(base::UnixMicros time, base::UnixMicros last) {
+  base::UnixMicros whole = (time + kMicrosPerMilli - 1) / kMicrosPerMilli * kMicrosPerMilli;
+  return std::max(whole, last + kMicrosPerMilli);
 }
 
 std::string_view name_of(std::string_view key) { return key.substr(key.rfind('/') + 1); }
@@ -106,7 +137,7 @@ bool has_dms_form(std::string_view key_below_prefix) {
       std::ranges::all_of(folder, [](char c) { return is_digit(c) || c == '-' || c == '_' || c == '/'; });
   std::optional<std::string_view> stem = stem_of(name);
   if (!partition || !stem) return false;
-  return is_change_stem(*stem) || (folder.empty() && is_load_stem(*stem));
+  return is_change_stem(*stem) || (folder.empty() && (is_load_stem(*stem) || is_transactions_stem(*stem)));
 }
 
 }  // namespace ferry::s3

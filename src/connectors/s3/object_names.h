@@ -26,12 +26,20 @@ std::string change_name(base::UnixMicros time, std::string_view extension);
 // The time a change name says, in microseconds; nothing for other names.
 std::optional<base::UnixMicros> time_of_change_name(std::string_view name);
 
+// "CDC_TXN-20231231235959123.csv", likewise, and back: an object with the transactions of all tables.
+std::string transactions_name(base::UnixMicros time, std::string_view extension);
+std::optional<base::UnixMicros> time_of_transactions_name(std::string_view name);
+
+// The time for the next name of a stream of objects: the first whole millisecond from `time` on that is
+// behind `last`.
+base::UnixMicros next_name_time(base::UnixMicros time, base::UnixMicros last);
+
 // The part of a key after its last '/'.
 std::string_view name_of(std::string_view key);
 
-// Whether a key below a table's prefix is of a form that DMS writes there: LOAD + 8 hex digits or a date and
-// time, with one of DMS's extensions, at the prefix or in a date partition's folder of digits, '-', '_' and
-// '/'.
+// Whether a key below a table's prefix, or CdcPath's, is of a form that DMS writes there: LOAD + 8 hex
+// digits, CDC_TXN and a time, or a date and time, with one of DMS's extensions, at the prefix; the latter
+// also in a date partition's folder of digits, '-', '_' and '/'.
 bool has_dms_form(std::string_view key_below_prefix);
 
 }  // namespace ferry::s3

@@ -46,5 +46,22 @@ TEST(ObjectNames, RefusesTablesThatNoFolderCanBeNamedAfter) {
   }
 }
 
+TEST(ObjectNames, OfTransactionsSayTheirTime) {
+  constexpr base::UnixMicros kTime = 1'605'585'046'033'000;  // 2020-11-17 03:50:46.033 UTC.
+  EXPECT_EQ(transactions_name(kTime, "csv"), "CDC_TXN-20201117035046033.csv");
+  EXPECT_EQ(time_of_transactions_name("CDC_TXN-20201117035046033.csv.gz"), kTime);
+  EXPECT_EQ(time_of_transactions_name("20201117-035046033.csv"), std::nullopt);
+  EXPECT_TRUE(has_dms_form("CDC_TXN-20201117035046033.csv"));
+  EXPECT_FALSE(has_dms_form("2020/CDC_TXN-20201117035046033.csv"));
+  EXPECT_FALSE(has_dms_form("CDC_TXN-2020111703504603.csv"));
+}
+
+TEST(ObjectNames, GoOnByAMillisecondWhereTheClockDoesNot) {
+  EXPECT_EQ(next_name_time(1'000'001, 0), 1'001'000);
+  EXPECT_EQ(next_name_time(1'000'000, 0), 1'000'000);
+  EXPECT_EQ(next_name_time(1'000'000, 1'000'000), 1'001'000);
+  EXPECT_EQ(next_name_time(1'000'000, 5'000'000), 5'001'000);
+}
+
 }  // namespace
 }  // namespace ferry::s3

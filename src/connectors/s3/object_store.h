@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/object_writer.h"
+#include "model/object_tag.h"
 
 namespace ferry::s3 {
 
@@ -29,6 +30,7 @@ struct ObjectPlace {
   // keep a large object on this machine until it is complete. Called at most once, by the object's thread,
   // not for an object that remains without bytes.
   std::function<std::string()> key = {};
+  std::vector<model::ObjectTag> tags = {};  // A directory has none.
 };
 
 // Where objects lie: a bucket, or a folder of the file system. A key is a relative path with '/'.

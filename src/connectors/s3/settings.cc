@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/endpoint_settings.h"
 
 namespace ferry::s3 {
@@ -95,8 +96,8 @@ void refuse_in_directory(const SettingReader& settings) {
          "Leave it out, or name an S3 service in EndpointUrl.");
 }
 
-// BucketFolder without '/' at either end and without empty parts, then one '/' behind it.
-std::string normal_folder(const std::string& folder) {
+// A folder's setting without '/' at either end and without empty parts, then one '/' behind it.
+std::string normal_folder(std::string_view setting, const std::string& folder) {
   std::string normal;
   std::size_t at = 0;
   while (at < folder.size()) {
@@ -104,12 +105,34 @@ std::string normal_folder(const std::string& folder) {
     std::string part = folder.substr(at, end - at);
     if (part == "." || part == "..") {
       throw Error(ErrorKind::kDocumentInvalid,
-                  fmt::format("BucketFolder '{}' leads out of the bucket", folder));
+                  fmt::format("{} '{}' leads out of the bucket", setting, folder));
     }
     if (!part.empty()) normal += part + '/';
     at = end + 1;
   }
   return normal;
+}
+
+// What AWS's console wrote for a CdcPath that nobody gave.
+constexpr std::string_view kUndefinedPath = "undefined";
+
+// Empty without PreserveTransactions.
+std::string transactions_folder(const SettingReader& settings, const std::string& folder) {
+  const std::string& path = settings.text("CdcPath");
+  std::string below = path == kUndefinedPath ? "" : normal_folder("CdcPath", path);
+  if (!settings.boolean("PreserveTransactions")) {
+    if (!below.empty()) {
+      base::log_warning(base::kTaskManager, "CdcPath has no effect without PreserveTransactions");
+    }
+    return {};
+  }
+  refuse(below.empty(), "PreserveTransactions needs CdcPath, the folder of all tables' changes",
+         "Set CdcPath.");
+  for (const char* other : {"DatePartitionEnabled", "AddColumnName", "GlueCatalogGeneration"}) {
+    refuse(settings.boolean(other), fmt::format("PreserveTransactions and {} exclude each other", other),
+           "Set one of them to false.");
+  }
+  return folder + below;
 }
 
 formats::CsvOptions csv_options(const SettingReader& settings) {
@@ -161,8 +184,7 @@ formats::ParquetOptions parquet_options(const SettingReader& settings) {
 }  // namespace
 
 std::string S3TargetSettings::extension() const {
-  if (data_format == DataFormat::kParquet) return "parquet";
-  return csv.gzip ? "csv.gz" : "csv";
+  return data_format == DataFormat::kParquet ? "parquet" : csv_extension();
 }
 
 S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
@@ -185,7 +207,8 @@ S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
     settings.directory = directory_of(endpoint, reader);
     refuse_in_directory(reader);
   }
-  settings.folder = normal_folder(reader.text("BucketFolder"));
+  settings.folder = normal_folder("BucketFolder", reader.text("BucketFolder"));
+  settings.transactions_folder = transactions_folder(reader, settings.folder);
   settings.data_format = reader.choice("DataFormat") == "parquet" ? DataFormat::kParquet : DataFormat::kCsv;
   settings.csv = csv_options(reader);
   settings.parquet = parquet_options(reader);
@@ -195,6 +218,11 @@ S3TargetSettings parse_target_settings(const model::Endpoint& endpoint) {
   settings.cdc_inserts_and_updates = reader.boolean("CdcInsertsAndUpdates");
   settings.cdc_max_batch_interval = std::chrono::seconds(reader.integer("CdcMaxBatchInterval"));
   settings.cdc_bytes_min = reader.integer("CdcMinFileSize") * kKilobyte;
+  if (reader.boolean("DatePartitionEnabled")) {
+    settings.date_partition.emplace(reader.choice("DatePartitionSequence"),
+                                    reader.choice("DatePartitionDelimiter"),
+                                    reader.text("DatePartitionTimezone"));
+  }
   settings.timestamp_column_name = reader.text("TimestampColumnName");
   settings.use_task_start_time = reader.boolean("UseTaskStartTimeForFullLoadTimestamp");
   return settings;

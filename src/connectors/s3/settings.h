@@ -8,6 +8,7 @@
 #include <string>
 
 #include "aws/s3_client.h"
+#include "connectors/s3/date_partition.h"
 #include "formats/csv/csv_writer.h"
 #include "formats/parquet/parquet_writer.h"
 #include "model/endpoint.h"
@@ -44,11 +45,18 @@ struct S3TargetSettings {
   bool cdc_inserts_and_updates = false;
   std::chrono::seconds cdc_max_batch_interval{60};
   std::int64_t cdc_bytes_min = 0;  // CdcMinFileSize in bytes.
+  // CdcPath below `folder`, ending with '/', with PreserveTransactions: the folder of all tables' changes.
+  std::string transactions_folder = {};
+  std::optional<DatePartition> date_partition;  // Nothing without DatePartitionEnabled.
   std::string timestamp_column_name;
   bool use_task_start_time = false;
 
+  bool preserves_transactions() const { return !transactions_folder.empty(); }
+
   // "csv", "csv.gz" or "parquet".
   std::string extension() const;
+  // "csv" or "csv.gz": transactions are CSV whatever the format of loads.
+  std::string csv_extension() const { return csv.gzip ? "csv.gz" : "csv"; }
 };
 
 // Throws Error(kDocumentInvalid, kSettingConflict, kUnsupported) naming the setting.

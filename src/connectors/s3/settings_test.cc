@@ -97,5 +97,25 @@ TEST(S3TargetSettings, RefusesHalfOfAKeysEncryption) {
             ErrorKind::kSettingConflict);
 }
 
+TEST(S3TargetSettings, PreservedTransactionsNeedAFolderAndNothingBeside) {
+  std::map<std::string, std::string> given = {{"BucketFolder", "raw"}, {"PreserveTransactions", "true"}};
+  EXPECT_EQ(refusal_of("file:///data", given), ErrorKind::kSettingConflict);
+  given["CdcPath"] = "undefined";
+  EXPECT_EQ(refusal_of("file:///data", given), ErrorKind::kSettingConflict);
+  given["CdcPath"] = "../tx";
+  EXPECT_EQ(refusal_of("file:///data", given), ErrorKind::kDocumentInvalid);
+  given["CdcPath"] = "/tx/";
+  EXPECT_EQ(settings_of("file:///data", given).transactions_folder, "raw/tx/");
+  for (const char* other : {"DatePartitionEnabled", "AddColumnName", "GlueCatalogGeneration"}) {
+    auto both = given;
+    both[other] = "true";
+    EXPECT_EQ(refusal_of("file:///data", both), ErrorKind::kSettingConflict) << other;
+  }
+  // Without PreserveTransactions the folder has no effect.
+  given["PreserveTransactions"] = "false";
+  given["AddColumnName"] = "true";
+  EXPECT_FALSE(settings_of("file:///data", given).preserves_transactions());
+}
+
 }  // namespace
 }  // namespace ferry::s3

@@ -75,10 +75,11 @@ class S3TargetTables final : public connector::TargetTables {
   }
 
   void discard_changes(const model::TableName& table, const model::StreamPosition& commit) override {
-    for (const ObjectRecord& object : target_->journal().objects(table)) {
+    const model::TableName& place = target_->settings().preserves_transactions() ? kAllTables : table;
+    for (const ObjectRecord& object : target_->journal().objects(place)) {
       if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
       target_->store().remove(object.key);
-      target_->journal().forget(table, object.key);
+      target_->journal().forget(place, object.key);
     }
   }
 

@@ -14,6 +14,9 @@
 
 namespace ferry::s3 {
 
+// The table under which the journal keeps objects with the transactions of all tables. No table has the name.
+inline const model::TableName kAllTables{};
+
 // What the roles of one S3 target share. Thread-safe; lives as long as any role.
 class SharedTarget {
  public:
@@ -22,12 +25,16 @@ class SharedTarget {
       : settings_(std::move(settings)),
         store_(std::move(store)),
         journal_(context.journal),
-        clock_(context.clock) {}
+        clock_(context.clock),
+        tags_(context.tags) {}
 
   const S3TargetSettings& settings() const { return settings_; }
   ObjectStore& store() { return *store_; }
   connector::TargetJournal& journal() { return journal_; }
   base::Clock& clock() { return clock_; }
+  std::vector<model::ObjectTag> tags(const model::TableName& table) const {
+    return tags_ ? tags_(table) : std::vector<model::ObjectTag>();
+  }
 
   // The key of the next LOAD object of one load of a table; slices share the numbering. It goes on behind
   // what earlier loads of this task have there, from 1 where nothing is. Throws Error(kTargetForeignObjects)
@@ -45,6 +52,7 @@ class SharedTarget {
   const std::unique_ptr<ObjectStore> store_;
   connector::TargetJournal& journal_;
   base::Clock& clock_;
+  const std::function<std::vector<model::ObjectTag>(const model::TableName&)> tags_;
   struct LoadNames {
     std::uint32_t last_number = 0;
     std::set<std::string> foreign;  // Keys that this task did not write.
@@ -61,5 +69,8 @@ std::unique_ptr<connector::TargetLoad> make_load(std::shared_ptr<SharedTarget> t
                                                  const connector::LoadRequest& request);
 std::unique_ptr<connector::TargetApply> make_apply(std::shared_ptr<SharedTarget> target,
                                                    const connector::ApplyRequest& request);
+// For settings that preserve transactions.
+std::unique_ptr<connector::TargetApply> make_transactions_apply(std::shared_ptr<SharedTarget> target,
+                                                                const connector::ApplyRequest& request);
 
 }  // namespace ferry::s3

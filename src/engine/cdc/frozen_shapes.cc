@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "engine/cdc/retyped_value.h"
+#include "engine/tables_manager.h"
 #include "engine/table_shape_text.h"
 
 namespace ferry::engine {
@@ -118,7 +119,7 @@ bool FrozenShapes::apply(model::Change& change, model::RowErrorSink& errors) {
   const Table& table = table_of(*change.table);
   if (table.names_no_row && change.kind == model::ChangeKind::kDelete) {
     errors.row_error(
-        {.table = source.name,
+        {.table = target_name(context_, source.name),
          .key = key_text(source, change.before),
          .column = "",
          .reason = "A column of the key was added later, and HandleSourceTableAltered=false leaves it out: "
@@ -130,7 +131,7 @@ bool FrozenShapes::apply(model::Change& change, model::RowErrorSink& errors) {
   if (refused) {
     const Column& column = table.target->columns[*refused];
     errors.row_error(
-        {.table = source.name,
+        {.table = target_name(context_, source.name),
          .key = key_text(source, change.after.empty() ? change.before : change.after),
          .column = column.name,
          .reason = fmt::format("A value of the column's new type {} has no exact form in {}, which "

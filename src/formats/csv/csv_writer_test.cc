@@ -397,5 +397,32 @@ TEST(CsvWriter, RefusesEmptyDelimiters) {
   EXPECT_THROW(make_csv_writer(sink, {employees({}).version}, {.column_delimiter = ""}), base::Error);
 }
 
+TEST(CsvWriter, Case22TransactionsSayWhichTableARowIsOf) {
+  StringSink sink;
+  CollectedErrors errors;
+  TestTable employee = two_employees();
+  TestTable other = two_employees();
+  auto renamed = std::make_shared<model::TableVersion>(*other.version);
+  renamed->name = {"h,r", "dept"};
+  renamed->columns.resize(1);
+  auto writer = make_csv_transactions_writer(sink, "ts", {.header = true});
+  const std::int32_t id = 1;
+  const std::string_view number(reinterpret_cast<const char*>(&id), sizeof id);
+  const std::vector<model::Cell> one = {{.state = model::CellState::kValue, .bytes = number},
+                                        {.state = model::CellState::kValue, .bytes = "A"},
+                                        {.state = model::CellState::kNull, .bytes = {}}};
+  EXPECT_TRUE(writer->write_change(employee.version, {.op = 'I', .commit_time = 0, .cells = one}, errors));
+  EXPECT_TRUE(
+      writer->write_change(renamed, {.op = 'D', .commit_time = 1, .cells = std::span(one).first(1)}, errors));
+  EXPECT_TRUE(writer->write_change(employee.version, {.op = 'U', .commit_time = 2, .cells = one}, errors));
+  EXPECT_EQ(writer->rows(), 3);
+  writer->finish();
+  EXPECT_EQ(sink.text,
+            "I,emp,hr,1970-01-01 00:00:00.000000,1,A,\n"
+            "D,dept,\"h,r\",1970-01-01 00:00:00.000001,1\n"
+            "U,emp,hr,1970-01-01 00:00:00.000002,1,A,\n");
+  EXPECT_EQ(writer->bytes(), static_cast<std::int64_t>(sink.text.size()));
+}
+
 }  // namespace
 }  // namespace ferry::formats
