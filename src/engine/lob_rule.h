@@ -16,9 +16,10 @@ namespace ferry::engine {
 
 // What the transformation rules make of a table's names and columns, and the task's LOB settings of CLOB,
 // NCLOB and BLOB columns (AWS DMS user guide, "Setting LOB support for source databases"), for loads and
-// changes alike. Values are carried whole, unless the user's own document names LimitedSizeLobMode or LobMaxSize: then longer ones are cut, and each is a data warning.
-// SupportLobs=false leaves LOB columns out; one that is part of the table's key stays whole. A table's own
-// lob-settings in the table mappings take the place of all of these. Used by one thread.
+// changes alike. Values are carried whole, unless the user's own document names LimitedSizeLobMode or
+// LobMaxSize: then longer ones are cut, and each is a data warning. SupportLobs=false leaves LOB columns out;
+// one that is part of the table's key stays whole. A table's own lob-settings in the table mappings take the
+// place of all of these. Used by one thread.
 class LobRule {
  public:
   enum class OnTruncation : std::uint8_t { kWarn, kFail };
@@ -27,8 +28,8 @@ class LobRule {
   LobRule(const model::TaskSettings& settings, const mapping::TableMapping& mapping,
           OnTruncation on_truncation);
 
-  // The table as the target is to have it; the same one where no rule changes it. Throws Error(kTargetTable) for
-  // transformation rules that make no table of it.
+  // The table as the target is to have it; the same one where no rule changes it. Throws Error(kTargetTable)
+  // for transformation rules that make no table of it.
   model::TableVersionPtr target_version(const model::TableVersionPtr& source);
 
   // The batch as the target is to see it. Throws Error(kDataError) where truncation is to fail the task, as
