@@ -2,6 +2,7 @@
 
 #include <expat.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <memory>
@@ -32,6 +33,8 @@ class Walk {
   }
 
   bool over(std::string_view xml) {
+    // Blanks that keep a connection open may come before the XML declaration.
+    xml.remove_prefix(std::min(xml.find_first_not_of(" \t\r\n"), xml.size()));
     // Error pages and cut answers may be anything, also longer than an int.
     if (xml.size() > kResponseBytesMax) return false;
     XML_Status status = ::XML_Parse(parser_.get(), xml.data(), static_cast<int>(xml.size()), XML_TRUE);
@@ -132,6 +135,7 @@ UploadListing parse_upload_listing(std::string_view xml) {
   UploadListing listing;
   ListedUpload upload;
   bool encoded = false;
+  bool is_listing = false;
   walk_over(xml, [&](std::string_view path, const std::string& text) {
     if (path == "ListMultipartUploadsResult/Upload/Key") upload.key = text;
     if (path == "ListMultipartUploadsResult/Upload/UploadId") upload.upload_id = text;
@@ -140,7 +144,9 @@ UploadListing parse_upload_listing(std::string_view xml) {
     if (path == "ListMultipartUploadsResult/NextKeyMarker") listing.next_key = text;
     if (path == "ListMultipartUploadsResult/NextUploadIdMarker") listing.next_upload_id = text;
     if (path == "ListMultipartUploadsResult/EncodingType") encoded = text == "url";
+    is_listing |= path == "ListMultipartUploadsResult";
   });
+  if (!is_listing) throw not_of_s3();
   if (encoded) {
     listing.next_key = percent_decoded(listing.next_key);
     for (ListedUpload& each : listing.uploads) each.key = percent_decoded(each.key);
@@ -154,6 +160,12 @@ std::string parse_element(std::string_view xml, std::string_view path) {
     if (at == path) found = text;
   });
   return found;
+}
+
+std::string root_of(std::string_view xml) {
+  std::string last;  // The root is closed last.
+  Walk walk([&](std::string_view path, const std::string&) { last = path; });
+  return walk.over(xml) ? last : std::string();
 }
 
 ServiceError parse_error(std::string_view xml) {

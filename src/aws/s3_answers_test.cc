@@ -52,6 +52,11 @@ TEST(UploadListing, ReadsUploadsAndTheNextPage) {
   EXPECT_EQ(listing.next_upload_id, "17");
 }
 
+TEST(UploadListing, RefusesAnotherDocument) {
+  EXPECT_TRUE(parse_upload_listing("<ListMultipartUploadsResult/>").uploads.empty());
+  EXPECT_THROW(parse_upload_listing("<ListBucketResult/>"), base::Error);
+}
+
 TEST(ServiceError, IsReadInBothForms) {
   ServiceError error = parse_error(
       "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></"

@@ -1,5 +1,6 @@
 #include "aws/s3_client.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "aws/test_http.h"
@@ -119,11 +120,13 @@ TEST_F(S3ClientTest, TriesAgainWhatMayPass) {
   http_->break_connection();
   http_->answer_error(400, "RequestTimeout");
   http_->answer(429);
+  http_->answer_error(400, "BadDigest");
+  http_->answer(520);
   http_->answer(200);
   client().put_object("k", "bytes");
-  EXPECT_EQ(http_->sent.size(), 6U);
+  EXPECT_EQ(http_->sent.size(), 8U);
   for (const auto& sent : http_->sent) EXPECT_EQ(sent.body, "bytes");
-  ASSERT_EQ(clock_.waits.size(), 5U);
+  ASSERT_EQ(clock_.waits.size(), 7U);
   std::int64_t whole = 100;
   for (auto wait : clock_.waits) {
     EXPECT_GE(wait.count(), whole / 2);
@@ -201,7 +204,10 @@ TEST_F(S3ClientTest, KeepsEncryptionThatWasNamedAndForOtherRefusals) {
   attributes_.encryption_may_be_left_out = true;
   http_->answer_error(403, "AccessDenied");
   EXPECT_EQ(error_of([&] { client().put_object("k", ""); }).kind(), ErrorKind::kTargetPrivilege);
-  EXPECT_EQ(http_->sent.size(), 2U);
+  // Of the object, not of a header.
+  http_->answer_error(400, "EntityTooLarge");
+  EXPECT_EQ(error_of([&] { client().put_object("k", ""); }).kind(), ErrorKind::kTargetUnwritable);
+  EXPECT_EQ(http_->sent.size(), 3U);
 }
 
 TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
@@ -209,9 +215,44 @@ TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
   http_->answer(200, "<CompleteMultipartUploadResult/>");
   http_->answer(200, "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents></ListBucketResult>");
   client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
-  http_->answer_error(200, "InvalidPart");
-  EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(),
-            ErrorKind::kTargetUnwritable);
+  EXPECT_TRUE(http_->done());
+  auto kind_behind_200 = [&](const char* code) {
+    http_->answer_error(200, code);
+    return error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind();
+  };
+  EXPECT_EQ(kind_behind_200("AccessDenied"), ErrorKind::kTargetPrivilege);
+  EXPECT_EQ(kind_behind_200("NoSuchUpload"), ErrorKind::kTargetUnreachable);
+  EXPECT_TRUE(http_->done());
+}
+
+TEST_F(S3ClientTest, CompletingIsBelievedInItsOwnWordsOnly) {
+  for (const char* body : {"", "<CompleteMultipartUploadResult><Key>k</Key>", "<html><p>Welcome</p></html>",
+                           "<Error><Message>no code</Message></Error>"}) {
+    http_->answer(200, body);
+    http_->answer(200, "<CompleteMultipartUploadResult/>");
+    http_->answer(200,
+                  "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents></ListBucketResult>");
+    client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
+    EXPECT_TRUE(http_->done()) << body;
+  }
+  // What keeps a connection open may come first.
+  http_->answer(200, " \n<?xml version=\"1.0\"?><CompleteMultipartUploadResult/>");
+  client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
+  EXPECT_TRUE(http_->done());
+}
+
+TEST_F(S3ClientTest, TriesAgainWhatFailsBehindAGoodStatus) {
+  const std::string made =
+      "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+  http_->answer_error(200, "SlowDownWrite");
+  http_->answer(200, made.substr(0, 60));
+  http_->answer(200, made);
+  EXPECT_FALSE(client().create_multipart_upload("k").is_only);
+  http_->answer_error(200, "XMinioServerNotInitialized");
+  http_->answer(200, "<ListBucketResult><Contents>");
+  http_->answer(200, "<ListBucketResult/>");
+  EXPECT_TRUE(client().list_objects("").empty());
+  EXPECT_TRUE(http_->done());
 }
 
 TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
@@ -230,6 +271,21 @@ TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
                 ErrorKind::kTargetUnreachable)
           << other;
     }
+  }
+  // Another refusal of a repeated attempt does not tell either.
+  for (bool is_there : {true, false}) {
+    http_->break_connection();
+    http_->answer_error(400, "InvalidPart");
+    http_->answer(200, is_there ? "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents>"
+                                  "</ListBucketResult>"
+                                : "<ListBucketResult/>");
+    auto complete = [&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); };
+    if (is_there) {
+      EXPECT_NO_THROW(complete());
+    } else {
+      EXPECT_EQ(error_of(complete).vendor_code(), "InvalidPart");
+    }
+    EXPECT_TRUE(http_->done());
   }
   // Without a lost answer it was never written.
   http_->answer_error(404, "NoSuchUpload");

@@ -79,14 +79,17 @@ class RequestsTest(BucketCase):
         self.make_wide_table(rows=6000)
         self.server.sql("CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small VALUES (1)")
         # The service need not know keys, ACLs and owners.
-        for action in ("PutObject", "CreateMultipartUpload"):
+        for action in ("PutObject", "UploadPart"):
             self.gateway.inject(action, Fault.answer(200, ""), times=None)
+        self.gateway.inject("CreateMultipartUpload", Fault.answer_body(
+            200, "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"), times=None)
+        self.gateway.inject("CompleteMultipartUpload", Fault.answer_body(200, "<CompleteMultipartUploadResult/>"), times=None)
         self.gateway.inject("DeleteObject", Fault.answer(204, ""), times=None)
         self.gateway.inject("ListObjectsV2", Fault.answer_body(200, "<ListBucketResult></ListBucketResult>"), times=None)
         self.gateway.inject("ListMultipartUploads", Fault.answer_body(200, "<ListMultipartUploadsResult/>"), times=None)
         document = self.document(EncryptionMode="sse-kms", ServerSideEncryptionKmsKeyId="arn:key",
                                 CannedAclForObjects="bucket-owner-full-control", ExpectedBucketOwner="111122223333")
-        self.start("run", document).wait()
+        self.succeed(self.start("run", document))
         for action in ("PutObject", "CreateMultipartUpload"):
             self.assertEqual(self.header_of(action, "x-amz-server-side-encryption"), {"aws:kms"}, action)
             self.assertEqual(self.header_of(action, "x-amz-server-side-encryption-aws-kms-key-id"), {"arn:key"})
