@@ -17,6 +17,7 @@ using base::Error;
 using base::ErrorKind;
 
 constexpr int kDepthMax = 16;
+constexpr std::size_t kErrorTextMax = 500;
 
 // Walks over the elements and hands out each one's path from the root and its text. Lives for one document.
 class Walk {
@@ -101,6 +102,14 @@ void walk_over(std::string_view xml, Walk::Element element) {
   if (!Walk(std::move(element)).over(xml)) throw not_of_s3();
 }
 
+// At a character's beginning.
+std::string cut(const std::string& text) {
+  if (text.size() <= kErrorTextMax) return text;
+  std::size_t length = kErrorTextMax;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0U) == 0x80U) --length;
+  return text.substr(0, length);
+}
+
 std::int64_t number_in(std::string_view text) {
   std::int64_t number = -1;
   std::from_chars(text.data(), text.data() + text.size(), number);
@@ -172,9 +181,9 @@ ServiceError parse_error(std::string_view xml) {
   ServiceError error;
   Walk walk([&](std::string_view path, const std::string& text) {
     // S3 has Error as the root, STS inside an ErrorResponse.
-    if (path == "Error/Code" || path == "ErrorResponse/Error/Code") error.code = text;
-    if (path == "Error/Message" || path == "ErrorResponse/Error/Message") error.message = text;
-    if (path == "Error/Region") error.region = text;
+    if (path == "Error/Code" || path == "ErrorResponse/Error/Code") error.code = cut(text);
+    if (path == "Error/Message" || path == "ErrorResponse/Error/Message") error.message = cut(text);
+    if (path == "Error/Region") error.region = cut(text);
   });
   if (!walk.over(xml)) return {};
   return error;

@@ -46,8 +46,8 @@ std::string parse_element(std::string_view xml, std::string_view path);
 // The name of the root element; "" for what is no whole document. Never throws.
 std::string root_of(std::string_view xml);
 
-// Error: what an answer with a bad status, and with some calls one with a good status, may be. Empty
-// members for what is no error document; never throws.
+// Error: what an answer with a bad status, and with some calls one with a good status, may be. Texts that are
+// longer than any service's are cut. Empty members for what is no error document; never throws.
 struct ServiceError {
   std::string code;
   std::string message;

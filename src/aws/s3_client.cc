@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "aws/refusal_kind.h"
 #include "base/error.h"
@@ -20,6 +21,8 @@ using base::ErrorKind;
 
 constexpr std::string_view kAwsDomain = ".amazonaws.com";
 constexpr int kKeysPerListing = 1000;
+// Two corrections that differ by less are the same one.
+constexpr std::int64_t kClockDriftMicros = 60'000'000;
 
 bool begins_with_bucket(const std::string& host, const std::string& bucket) {
   return host.starts_with(bucket + '.');
@@ -141,10 +144,12 @@ bool S3Client::correct_clock(const HttpResponse& response, const ServiceError& e
   if (error.code != "RequestTimeTooSkewed") return false;
   std::optional<base::UnixMicros> time = parse_http_date(response.header("date"));
   if (!time) return false;
-  clock_offset_ = *time - parts_.clock.now();
+  std::int64_t offset = *time - parts_.clock.now();
+  std::int64_t known = clock_offset_.exchange(offset);
+  if (std::abs(offset - known) < kClockDriftMicros) return true;
   base::log_warning(base::kTaskManager,
                     "this machine's clock and that of {} differ by {} s; requests are signed with the latter",
-                    parts_.bucket.address.url(), std::abs(clock_offset_.load()) / 1'000'000);
+                    parts_.bucket.address.url(), std::abs(offset) / 1'000'000);
   return true;
 }
 
@@ -369,6 +374,7 @@ void S3Client::put_object_tagging(const std::string& key, const NameValues& tags
 std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std::size_t limit) {
   std::vector<ListedObject> objects;
   std::string token;
+  std::set<std::string> tokens;
   while (objects.size() < limit) {
     std::size_t wanted = std::min<std::size_t>(limit - objects.size(), kKeysPerListing);
     NameValues query = {{"list-type", "2"},
@@ -379,9 +385,17 @@ std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std:
     Outcome outcome = call(kListObjects, request("GET", "", std::move(query)), "");
     if (!outcome.succeeded) throw refused(kListObjects, "", outcome);
     ObjectListing listing = parse_object_listing(outcome.response.body);
-    std::ranges::move(listing.objects, std::back_inserter(objects));
+    for (ListedObject& object : listing.objects) {
+      if (!object.key.starts_with(prefix)) {
+        throw Error(ErrorKind::kTargetUnwritable,
+                    {.message = fmt::format("{} lists {}, asked for keys that begin with {}",
+                                            parts_.bucket.describe(), object.key, prefix),
+                     .remedy = "See whether the URL is that of an S3 service."});
+      }
+      objects.push_back(std::move(object));
+    }
     if (!listing.truncated) break;
-    if (listing.next_token == token) {
+    if (!tokens.insert(listing.next_token).second) {
       throw Error(ErrorKind::kTargetUnwritable,
                   {.message = fmt::format("{} gives the same page of its list of objects again and again",
                                           parts_.bucket.describe()),
@@ -396,6 +410,7 @@ std::vector<ListedUpload> S3Client::list_multipart_uploads(const std::string& pr
   std::vector<ListedUpload> uploads;
   std::string next_key;
   std::string next_upload_id;
+  std::set<std::pair<std::string, std::string>> pages;
   while (true) {
     NameValues query = {{"uploads", ""}, {"encoding-type", "url"}};
     // MinIO takes a prefix for a whole key, so elsewhere than at AWS all uploads of the bucket are asked for.
@@ -410,7 +425,7 @@ std::vector<ListedUpload> S3Client::list_multipart_uploads(const std::string& pr
     for (ListedUpload& upload : listing.uploads) {
       if (upload.key.starts_with(prefix)) uploads.push_back(std::move(upload));
     }
-    bool moves_on = listing.next_key != next_key || listing.next_upload_id != next_upload_id;
+    bool moves_on = pages.emplace(listing.next_key, listing.next_upload_id).second;
     if (!listing.truncated || listing.next_key.empty() || !moves_on) return uploads;
     next_key = std::move(listing.next_key);
     next_upload_id = std::move(listing.next_upload_id);

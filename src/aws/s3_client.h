@@ -110,7 +110,8 @@ class S3Client {
   // In place of all tags that the object has.
   void put_object_tagging(const std::string& key, const NameValues& tags);
 
-  // The objects whose keys begin with `prefix`; no more than `limit`.
+  // The objects whose keys begin with `prefix`; no more than `limit`. Throws Error(kTargetUnwritable) for a
+  // listing that holds other keys or does not come to an end.
   std::vector<ListedObject> list_objects(const std::string& prefix, std::size_t limit = SIZE_MAX);
   std::vector<ListedUpload> list_multipart_uploads(const std::string& prefix);
 

@@ -174,6 +174,18 @@ TEST_F(S3ClientTest, CorrectsItsClockOnce) {
   EXPECT_EQ(error_of([&] { client().put_object("k", ""); }).kind(), ErrorKind::kTargetConfiguration);
 }
 
+TEST_F(S3ClientTest, SaysOnceThatClocksDiffer) {
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 2; ++i) {
+    http_->answer_error(403, "RequestTimeTooSkewed", {{"date", "Sun, 30 Aug 2015 14:36:00 GMT"}});
+    http_->answer(200);
+    client().put_object("k", "");
+  }
+  std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("differ by 7200 s"), std::string::npos) << log;
+  EXPECT_EQ(log.find("differ by"), log.rfind("differ by")) << log;
+}
+
 TEST_F(S3ClientTest, FetchesCredentialsAnewWhenTheyHaveExpired) {
   http_->answer_error(400, "ExpiredToken");
   http_->answer(200);
@@ -355,6 +367,28 @@ TEST_F(S3ClientTest, RefusesAListingThatDoesNotMoveOn) {
       "</ListBucketResult>";
   http_->answer(200, page);
   http_->answer(200, page);
+  EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
+
+  for (const char* token : {"a", "b", "a"}) {
+    http_->answer(200,
+                  fmt::format("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{}"
+                              "</NextContinuationToken></ListBucketResult>",
+                              token));
+  }
+  EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
+  for (const char* key : {"a", "b", "a"}) {
+    http_->answer(200,
+                  fmt::format("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>{}"
+                              "</NextKeyMarker></ListMultipartUploadsResult>",
+                              key));
+  }
+  EXPECT_TRUE(client().list_multipart_uploads("p/").empty());
+}
+
+TEST_F(S3ClientTest, RefusesAListingOfKeysThatNobodyAskedFor) {
+  http_->answer(200,
+                "<ListBucketResult><Contents><Key>p/1</Key></Contents><Contents><Key>q</Key></Contents>"
+                "</ListBucketResult>");
   EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
 }
 
