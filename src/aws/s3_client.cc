@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -58,6 +59,14 @@ std::string md5_base64(std::string_view bytes) {
   return {reinterpret_cast<const char*>(text.data()), static_cast<std::size_t>(length)};
 }
 
+// A bucket whose objects are locked against removal takes no object without a digest that the service keeps
+// (Amazon S3 User Guide, "Locking objects with Object Lock"). Only the message says so.
+bool asks_for_md5(const ServiceError& error) {
+  constexpr std::string_view kHeader = "content-md5";
+  auto lower = [](unsigned char c) { return static_cast<char>(std::tolower(c)); };
+  return !std::ranges::search(error.message, kHeader, {}, lower).empty();
+}
+
 // What a service that does not know a header says of it.
 bool is_of_a_header(int status, const ServiceError& error) {
   return status == 501 || error.code == "NotImplemented" || error.code == "InvalidArgument" ||
@@ -93,6 +102,7 @@ struct S3Client::Action {
   std::string_view name;
   std::string_view right;
   std::string_view answer = {};  // The root of a good answer's body; empty where the status says it all.
+  bool needs_md5 = false;
   int attempts_max = std::numeric_limits<int>::max();  // Where fewer than the schedule's will do.
 };
 const S3Client::Action S3Client::kPutObject{.name = "PutObject", .right = "s3:PutObject"};
@@ -105,7 +115,7 @@ const S3Client::Action S3Client::kAbortUpload{
     .name = "AbortMultipartUpload", .right = "s3:AbortMultipartUpload", .attempts_max = 3};
 const S3Client::Action S3Client::kDeleteObject{.name = "DeleteObject", .right = "s3:DeleteObject"};
 const S3Client::Action S3Client::kPutTagging{
-    .name = "PutObjectTagging", .right = "s3:PutObjectTagging"};
+    .name = "PutObjectTagging", .right = "s3:PutObjectTagging", .needs_md5 = true};
 const S3Client::Action S3Client::kListObjects{
     .name = "ListObjectsV2", .right = "s3:ListBucket", .answer = "ListBucketResult"};
 const S3Client::Action S3Client::kListUploads{.name = "ListMultipartUploads",
@@ -162,6 +172,9 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
   for (int failed = 0;;) {
     HttpRequest attempt = request;
     attempt.headers.emplace_back("x-amz-content-sha256", digest);
+    bool takes_md5 = request.method == "PUT";
+    bool with_md5 = action.needs_md5 || (takes_md5 && wants_md5_);
+    if (with_md5) attempt.headers.emplace_back("content-md5", md5_base64(request.body));
     std::optional<Error> failure;
     try {
       sign(attempt, parts_.credentials->get(parts_.stop), {.region = parts_.bucket.region, .service = "s3"},
@@ -184,6 +197,10 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
       if (!credentials_renewed && outcome.error.code == "ExpiredToken") {
         parts_.credentials->expired();
         credentials_renewed = true;
+        continue;
+      }
+      if (takes_md5 && !with_md5 && asks_for_md5(outcome.error)) {
+        wants_md5_ = true;
         continue;
       }
       if (outcome.kind != ErrorKind::kTargetUnreachable) return outcome;
@@ -365,7 +382,6 @@ void S3Client::put_object_tagging(const std::string& key, const NameValues& tags
   body += "</TagSet></Tagging>";
   HttpRequest put = request("PUT", key, {{"tagging", ""}});
   put.headers.emplace_back("content-type", "application/xml");
-  put.headers.emplace_back("content-md5", md5_base64(body));
   put.body = body;
   Outcome outcome = call(kPutTagging, put, key);
   if (!outcome.succeeded) throw refused(kPutTagging, key, outcome);

@@ -135,6 +135,7 @@ class S3Client {
   std::atomic<std::int64_t> clock_offset_{0};  // Microseconds that the service is ahead.
   std::atomic<bool> had_answer_{false};
   std::atomic<bool> without_encryption_{false};
+  std::atomic<bool> wants_md5_{false};
   std::mutex random_mutex_;
   std::minstd_rand random_;
 };
