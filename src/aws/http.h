@@ -75,9 +75,10 @@ class Http {
   virtual ~Http() = default;
 
   // Any answer is returned, whatever its status; redirects are not followed. Throws Error(kTargetUnreachable)
-  // when there was no whole answer, also when the request may have had its effect, and Error(kTargetTls) when
-  // the peer's certificate is refused. A transfer in which nothing moves for a minute is given up; after a
-  // stop request, for five seconds.
+  // when there was no whole answer, also when the request may have had its effect, Error(kTargetTls) when the
+  // peer's certificate is refused or it does not speak TLS, and Error(kTargetAuthentication) for a header
+  // with a line break, which can only come from credentials. A transfer in which nothing moves for a while is
+  // given up, earlier after a stop request, and a while after a stop request also one that moves.
   virtual HttpResponse send(const HttpRequest& request, std::stop_token stop) = 0;
 };
 
@@ -85,6 +86,8 @@ struct HttpOptions {
   std::string certificate_authorities = {};  // PEM, all that are trusted; empty = the system's.
   std::chrono::milliseconds connect_timeout{10000};
   bool use_proxy = true;  // What http_proxy and https_proxy name.
+  std::chrono::milliseconds stall_max{60000};
+  std::chrono::milliseconds after_stop_max{30000};
 };
 
 // Over libcurl; connections are kept and used again.

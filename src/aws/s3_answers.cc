@@ -48,7 +48,8 @@ class Walk {
     return whole.substr(whole.rfind(':') + 1);
   }
 
-  static void start(void* user, const XML_Char* name, const XML_Char**) {
+  // They are called through C, so nothing may be thrown out of them: without memory the process ends.
+  static void start(void* user, const XML_Char* name, const XML_Char**) noexcept {
     auto& walk = *static_cast<Walk*>(user);
     if (++walk.depth_ > kDepthMax) return walk.refuse();
     if (walk.depth_ > 1) walk.path_ += '/';
@@ -56,7 +57,7 @@ class Walk {
     walk.text_.clear();
   }
 
-  static void end(void* user, const XML_Char* name) {
+  static void end(void* user, const XML_Char* name) noexcept {
     auto& walk = *static_cast<Walk*>(user);
     if (walk.refused_) return;
     walk.element_(walk.path_, walk.text_);
@@ -66,12 +67,12 @@ class Walk {
     --walk.depth_;
   }
 
-  static void text(void* user, const XML_Char* bytes, int length) {
+  static void text(void* user, const XML_Char* bytes, int length) noexcept {
     static_cast<Walk*>(user)->text_.append(bytes, static_cast<std::size_t>(length));
   }
 
   // A document type could define entities; S3 sends none.
-  static void doctype(void* user, const XML_Char*, const XML_Char*, const XML_Char*, int) {
+  static void doctype(void* user, const XML_Char*, const XML_Char*, const XML_Char*, int) noexcept {
     static_cast<Walk*>(user)->refuse();
   }
 
