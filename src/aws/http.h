@@ -34,6 +34,10 @@ struct ServiceUrl {
 // Throws Error(kDocumentInvalid) for what is no http or https URL, or has user, query or fragment.
 ServiceUrl parse_service_url(std::string_view url);
 
+// The host of a service of AWS, "sts.eu-west-1.amazonaws.com"; Chinese regions have a domain of their own.
+std::string aws_host(std::string_view service, std::string_view region);
+bool is_aws_host(std::string_view host);
+
 // Every byte but A-Z a-z 0-9 - . _ ~ as %XX, as AWS wants it; '/' stays where `keep_slash` says so.
 enum class Slash : std::uint8_t { kEncode, kKeep };
 std::string percent_encoded(std::string_view text, Slash slash);

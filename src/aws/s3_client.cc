@@ -20,17 +20,12 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
-constexpr std::string_view kAwsDomain = ".amazonaws.com";
 constexpr int kKeysPerListing = 1000;
 // Two corrections that differ by less are the same one.
 constexpr std::int64_t kClockDriftMicros = 60'000'000;
 
 bool begins_with_bucket(const std::string& host, const std::string& bucket) {
   return host.starts_with(bucket + '.');
-}
-
-bool is_aws(std::string_view host) {
-  return host.ends_with(kAwsDomain) || host.ends_with(".amazonaws.com.cn");
 }
 
 std::string xml_escaped(std::string_view text) {
@@ -79,15 +74,12 @@ std::string Bucket::describe() const { return fmt::format("s3://{} at {}", name,
 
 Bucket locate_bucket(const std::string& url, const std::string& bucket, const std::string& region,
                      std::optional<BucketStyle> style) {
-  // A Chinese region has a domain of its own.
-  std::string_view suffix = region.starts_with("cn-") ? ".cn" : "";
-  ServiceUrl place =
-      parse_service_url(url.empty() ? fmt::format("https://s3.{}{}{}", region, kAwsDomain, suffix) : url);
+  ServiceUrl place = parse_service_url(url.empty() ? "https://" + aws_host("s3", region) : url);
   Bucket located{.name = bucket, .address = place.address, .base_path = place.path, .region = region};
   if (!style) {
     if (begins_with_bucket(place.address.host, bucket)) return located;
     bool covered = !place.address.tls || bucket.find('.') == std::string::npos;
-    style = is_aws(place.address.host) && covered ? BucketStyle::kVirtualHost : BucketStyle::kPath;
+    style = is_aws_host(place.address.host) && covered ? BucketStyle::kVirtualHost : BucketStyle::kPath;
   }
   if (*style == BucketStyle::kPath) {
     located.base_path += '/' + bucket;
@@ -177,7 +169,8 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
     if (with_md5) attempt.headers.emplace_back("content-md5", md5_base64(request.body));
     std::optional<Error> failure;
     try {
-      sign(attempt, parts_.credentials->get(parts_.stop), {.region = parts_.bucket.region, .service = "s3"},
+      Credentials keys = parts_.credentials->get(parts_.stop);
+      sign(attempt, keys, {.region = parts_.bucket.region, .service = "s3"},
            parts_.clock.now() + clock_offset_);
       outcome.response = parts_.http->send(attempt, parts_.stop);
       had_answer_ = true;
@@ -195,7 +188,7 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
         continue;
       }
       if (!credentials_renewed && outcome.error.code == "ExpiredToken") {
-        parts_.credentials->expired();
+        parts_.credentials->expired(keys.access_key_id);
         credentials_renewed = true;
         continue;
       }
@@ -430,7 +423,7 @@ std::vector<ListedUpload> S3Client::list_multipart_uploads(const std::string& pr
   while (true) {
     NameValues query = {{"uploads", ""}, {"encoding-type", "url"}};
     // MinIO takes a prefix for a whole key, so elsewhere than at AWS all uploads of the bucket are asked for.
-    if (is_aws(parts_.bucket.address.host)) query.emplace_back("prefix", prefix);
+    if (is_aws_host(parts_.bucket.address.host)) query.emplace_back("prefix", prefix);
     if (!next_key.empty()) {
       query.emplace_back("key-marker", next_key);
       query.emplace_back("upload-id-marker", next_upload_id);

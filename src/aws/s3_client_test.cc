@@ -20,7 +20,10 @@ class KnownKeys final : public CredentialSource {
     return {.access_key_id = "AKIA" + std::to_string(generation),
             .secret_access_key = base::Secret("geheim")};
   }
-  void expired() override { ++generation; }
+  void expired(const std::string& access_key_id) override {
+    EXPECT_EQ(access_key_id, "AKIA" + std::to_string(generation));
+    ++generation;
+  }
 
   int generation = 1;
 };
