@@ -118,6 +118,20 @@ class RequestsTest(BucketCase):
         self.assertIn("PutObject", self.fail_with(command, "target_unwritable"))
         self.assertEqual(self.s3.reader.keys(BUCKET), [])
 
+    def test_a_bucket_that_wants_a_digest_of_each_object_gets_it(self) -> None:
+        self.make_wide_table(rows=6000)
+        for action in ("PutObject", "UploadPart"):
+            self.gateway.inject(action, Fault.answer_body(
+                400, "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is required for "
+                     "Put Object requests with Object Lock parameters</Message></Error>"),
+                times=None, only=lambda call: "content-md5" not in call.headers)
+        self.succeed(self.copy(f"s3://{BUCKET}", *CSV))
+        # The probe is told; all that follows knows.
+        self.assertEqual([call.action for call in self.gateway.calls if call.action in ("PutObject", "UploadPart")
+                          and "content-md5" not in call.headers], ["PutObject"])
+        self.compare("wide")
+        self.require_clean_gateway()
+
     def test_a_policy_of_three_rights_is_enough(self) -> None:
         """Those of docs/s3.md: to put, to delete and to list."""
         self.make_wide_table(rows=6000)

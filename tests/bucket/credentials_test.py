@@ -24,6 +24,7 @@ class KeyService:
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.session_token = ""  # The service knows none.
+        self.cuts: list[bool] = []  # Whether each of the next requests gets no answer.
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -64,6 +65,9 @@ class KeyService:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 body = self.rfile.read(int(headers.get("content-length", 0))).decode()
                 service.requests.append(f"{self.command} {self.path}")
+                if service.cuts and service.cuts.pop(0):
+                    self.close_connection = True
+                    return
                 status, text = service._answer(self.command, self.path, headers, body)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
@@ -118,6 +122,15 @@ class CredentialsTest(BucketCase):
         self.check_writes({"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.keys.url})
         self.assertEqual(self.keys.requests,
                          ["PUT /latest/api/token", f"GET {METADATA_PATH}", f"GET {METADATA_PATH}writer"])
+
+    def test_an_instance_whose_metadata_is_silent_for_a_while_stays_one(self) -> None:
+        """Also for the task's next attempts: the first learns that it is one, the second hears nothing at all."""
+        client_attempts = 3
+        self.keys.cuts = [False, True] * client_attempts + [True] * client_attempts
+        self.succeed(self.start("run", self.document(), environment=self.place | {
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.keys.url}))
+        self.assertEqual(self.keys.cuts, [])
+        self.check_written()
 
     def test_web_identity(self) -> None:
         self.check_writes({"AWS_WEB_IDENTITY_TOKEN_FILE": str(self.token_file), "AWS_ROLE_ARN": ROLE,
