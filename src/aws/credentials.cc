@@ -1,12 +1,18 @@
 #include "aws/credentials.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <chrono>
+#include <condition_variable>
+#include <exception>
 #include <utility>
 
-#include "aws/s3_answers.h"
+#include "aws/refusal_kind.h"
+#include "aws/sts.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -19,12 +25,14 @@ using std::chrono::microseconds;
 
 // Fetched anew so long before their end, which leaves time for a service that does not answer.
 constexpr microseconds kRefreshBefore = std::chrono::minutes(5);
-// After a failed refresh of credentials that still hold.
+// After a refresh that failed or gave credentials that end soon.
 constexpr microseconds kRefreshAgainAfter = std::chrono::minutes(1);
 constexpr std::string_view kContainerHost = "http://169.254.170.2";
 constexpr std::string_view kMetadataHost = "http://169.254.169.254";
 constexpr std::string_view kMetadataRolePath = "/latest/meta-data/iam/security-credentials/";
 constexpr int kMetadataTokenSeconds = 21600;
+constexpr std::array<std::string_view, 5> kPlatformHosts = {"localhost", "::1", "169.254.170.2",
+                                                            "169.254.170.23", "fd00:ec2::23"};
 
 Error refused(std::string_view who, std::string_view what) {
   return Error(ErrorKind::kTargetAuthentication,
@@ -55,47 +63,73 @@ Credentials parse_credentials(std::string_view json, std::string_view who) {
 // long as what is there still holds.
 class FetchedCredentials final : public CredentialSource {
  public:
-  using Fetch = std::function<Credentials(std::stop_token)>;
+  using Fetch = std::function<Credentials(std::stop_token)>;  // Called by one thread at a time.
 
   FetchedCredentials(Fetch fetch, base::Clock& clock) : fetch_(std::move(fetch)), clock_(clock) {}
 
   Credentials get(std::stop_token stop) override {
-    std::lock_guard lock(mutex_);
-    base::UnixMicros now = clock_.now();
-    bool due = !kept_ || (kept_->expires && now >= refresh_at_);
-    if (!due) return *kept_;
-    try {
-      kept_ = fetch_(stop);
-      refresh_at_ = kept_->expires.value_or(0) - kRefreshBefore.count();
-    } catch (const Error& error) {
-      bool still_hold = kept_ && kept_->expires && now < *kept_->expires;
-      if (!still_hold) throw;
-      base::log_warning(base::kTaskManager, "credentials that end soon could not be fetched anew: {}",
-                        error.what());
-      refresh_at_ = now + kRefreshAgainAfter.count();
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait(lock, stop, [&] { return !fetching_ || hold(); })) {
+      throw Error(ErrorKind::kTargetUnreachable, "the credentials had not come when the work was stopped");
     }
+    bool due = !kept_ || (kept_->expires && clock_.now() >= refresh_at_);
+    if (fetching_ || !due) return *kept_;
+
+    fetching_ = true;
+    lock.unlock();
+    std::optional<Credentials> fetched;
+    std::exception_ptr failure;
+    std::string reason;
+    try {
+      fetched = fetch_(stop);
+    } catch (const std::exception& error) {
+      failure = std::current_exception();
+      reason = error.what();
+    }
+    lock.lock();
+    fetching_ = false;
+    changed_.notify_all();
+
+    base::UnixMicros again_at = clock_.now() + kRefreshAgainAfter.count();
+    if (fetched) {
+      kept_ = std::move(fetched);
+      // Also keys that end soon, or that this machine's clock takes for ended, are not fetched by every call.
+      refresh_at_ = std::max(kept_->expires.value_or(0) - kRefreshBefore.count(), again_at);
+      return *kept_;
+    }
+    if (!hold()) std::rethrow_exception(failure);
+    base::log_warning(base::kTaskManager, "credentials that end soon could not be fetched anew: {}", reason);
+    refresh_at_ = again_at;
     return *kept_;
   }
 
-  void expired() override {
+  void expired(const std::string& access_key_id) override {
     std::lock_guard lock(mutex_);
-    // Keys that last would be the same ones.
-    if (kept_ && kept_->expires) kept_.reset();
+    if (kept_ && kept_->access_key_id == access_key_id) kept_.reset();
   }
 
  private:
+  bool hold() const { return kept_ && (!kept_->expires || clock_.now() < *kept_->expires); }
+
   const Fetch fetch_;
   base::Clock& clock_;
-  std::mutex mutex_;  // Guards what follows; held while they are fetched, so that one thread does.
+  std::mutex mutex_;  // Guards what follows.
+  std::condition_variable_any changed_;
+  bool fetching_ = false;
   std::optional<Credentials> kept_;
   base::UnixMicros refresh_at_ = 0;
 };
 
 HttpResponse expect_ok(HttpResponse response, std::string_view who) {
+  if (response.status == 200) return response;
   std::string what = fmt::format("it answers with status {}", response.status);
-  if (response.status >= 500) throw Error(ErrorKind::kTargetUnreachable, fmt::format("{}: {}", who, what));
-  if (response.status != 200) throw refused(who, what);
-  return response;
+  if (kind_of_refusal(response.status, "") != ErrorKind::kTargetUnreachable) throw refused(who, what);
+  throw Error(ErrorKind::kTargetUnreachable, fmt::format("{}: {}", who, what));
+}
+
+std::string without_line_end(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  return text;
 }
 
 std::optional<Credentials> from_environment(const Environment& environment) {
@@ -109,6 +143,26 @@ std::optional<Credentials> from_environment(const Environment& environment) {
                      .session_token = base::Secret(environment.variable("AWS_SESSION_TOKEN").value_or(""))};
 }
 
+// Kubernetes on AWS gives its pods these (Amazon EKS User Guide, "IAM roles for service accounts").
+std::optional<Credentials> from_web_identity(const CredentialContext& context, std::stop_token stop) {
+  const Environment& environment = context.environment;
+  auto token_file = environment.variable("AWS_WEB_IDENTITY_TOKEN_FILE");
+  if (!token_file) return std::nullopt;
+  constexpr std::string_view kWho = "the web identity";
+  auto role = environment.variable("AWS_ROLE_ARN");
+  if (!role) throw refused(kWho, "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is missing");
+  auto token = environment.file(*token_file);
+  if (!token) throw refused(kWho, fmt::format("the token in {} cannot be read", *token_file));
+  std::string region = environment.region().value_or(std::string(kDefaultRegion));
+  std::string session = environment.variable("AWS_ROLE_SESSION_NAME").value_or(std::string(kRoleSession));
+  return assume_role_with_web_identity({.role_arn = *role,
+                                        .session_name = session,
+                                        .endpoint = sts_endpoint(environment, region),
+                                        .region = region},
+                                       base::Secret(without_line_end(*token)), *context.sts_http,
+                                       std::move(stop));
+}
+
 std::optional<Credentials> from_profile(const Environment& environment) {
   Profile profile = environment.profile();
   auto text = [&](std::string_view name) {
@@ -117,22 +171,30 @@ std::optional<Credentials> from_profile(const Environment& environment) {
   };
   std::string id = text("aws_access_key_id");
   std::string secret = text("aws_secret_access_key");
-  if (id.empty() && secret.empty()) {
-    for (std::string_view other : {"role_arn", "sso_session", "sso_start_url", "credential_process"}) {
-      if (!text(other).empty()) {
-        throw refused("the profile", fmt::format("it has {}, which is not supported; name the role in "
-                                                 "ServiceAccessRoleArn, or give keys",
-                                                 other));
-      }
-    }
-    return std::nullopt;
+  bool has_keys = !id.empty() || !secret.empty();
+  for (std::string_view other : {"role_arn", "sso_session", "sso_start_url", "credential_process"}) {
+    // Beside keys a process is not asked, but a role is taken with them.
+    if (text(other).empty() || (has_keys && other == "credential_process")) continue;
+    throw refused("the profile", fmt::format("it has {}, which is not supported; name the role in "
+                                             "ServiceAccessRoleArn, or a profile that has keys alone",
+                                             other));
   }
+  if (!has_keys) return std::nullopt;
   if (id.empty() || secret.empty()) {
     throw refused("the profile", "aws_access_key_id or aws_secret_access_key is missing");
   }
   return Credentials{.access_key_id = id,
                      .secret_access_key = base::Secret(secret),
                      .session_token = base::Secret(text("aws_session_token"))};
+}
+
+// Whom a container's token may be told without TLS: this machine, and the addresses of ECS and EKS.
+bool is_of_the_platform(const std::string& host) {
+  in_addr address{};
+  constexpr std::uint32_t kLoopback = 127;
+  if (::inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24U == kLoopback)
+    return true;
+  return std::ranges::count(kPlatformHosts, host) > 0;
 }
 
 // What a container gets from its platform (AWS SDKs and Tools Reference Guide, "Container credential
@@ -146,6 +208,10 @@ std::optional<Credentials> from_container(const CredentialContext& context, std:
   std::string url = relative ? std::string(kContainerHost) + *relative : *full;
   std::size_t question = url.find('?');
   ServiceUrl place = parse_service_url(std::string_view(url).substr(0, question));
+  if (!place.address.tls && !is_of_the_platform(place.address.host)) {
+    throw refused(kWho, fmt::format("{} is neither this machine's nor the platform's own, and not https",
+                                    place.address.url()));
+  }
   HttpRequest request{
       .method = "GET", .address = place.address, .path = place.path.empty() ? "/" : place.path};
   if (question != std::string::npos) {
@@ -162,17 +228,18 @@ std::optional<Credentials> from_container(const CredentialContext& context, std:
   if (auto token_file = environment.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")) {
     token = environment.file(*token_file);
     if (!token) throw refused(kWho, fmt::format("the token in {} cannot be read", *token_file));
-    while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) token->pop_back();
+    token = without_line_end(*token);
   }
   if (token) request.headers.emplace_back("authorization", *token);
   return parse_credentials(expect_ok(context.http->send(request, stop), kWho).body, kWho);
 }
 
 // The role of the machine (Amazon EC2 User Guide, "Use the Instance Metadata Service", version 2). Nothing
-// where there is no such service: most machines are not in EC2.
-std::optional<Credentials> from_instance(const CredentialContext& context, std::stop_token stop) {
+// where there is no such service: most machines are not in EC2. One that has answered once is known to be.
+std::optional<Credentials> from_instance(const CredentialContext& context, bool& is_instance,
+                                         std::stop_token stop) {
   const Environment& environment = context.environment;
-  if (environment.variable("AWS_EC2_METADATA_DISABLED").value_or("") == "true") return std::nullopt;
+  if (environment.flag("AWS_EC2_METADATA_DISABLED", "")) return std::nullopt;
   constexpr std::string_view kWho = "the instance's metadata service";
   auto place = parse_service_url(
       environment.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT").value_or(std::string(kMetadataHost)));
@@ -182,11 +249,12 @@ std::optional<Credentials> from_instance(const CredentialContext& context, std::
   try {
     answer = context.http->send(request, stop);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::kTargetUnreachable) return std::nullopt;
+    if (error.kind() == ErrorKind::kTargetUnreachable && !is_instance) return std::nullopt;
     throw;
   }
   if (answer.status == 403 || answer.status == 404) return std::nullopt;
   std::string token = expect_ok(std::move(answer), kWho).body;
+  is_instance = true;
 
   request = {.method = "GET", .address = place.address, .path = place.path + std::string(kMetadataRolePath)};
   request.headers.emplace_back("x-aws-ec2-metadata-token", token);
@@ -197,91 +265,38 @@ std::optional<Credentials> from_instance(const CredentialContext& context, std::
   return parse_credentials(expect_ok(context.http->send(request, stop), kWho).body, kWho);
 }
 
-Credentials from_anywhere(const CredentialContext& context, std::stop_token stop) {
+Credentials from_anywhere(const CredentialContext& context, bool& is_instance, std::stop_token stop) {
   if (auto found = from_environment(context.environment)) return *found;
+  if (auto found = from_web_identity(context, stop)) return *found;
   if (auto found = from_profile(context.environment)) return *found;
   if (auto found = from_container(context, stop)) return *found;
-  if (auto found = from_instance(context, stop)) return *found;
+  if (auto found = from_instance(context, is_instance, stop)) return *found;
   throw Error(
       ErrorKind::kTargetAuthentication,
-      Error::Parts{
-          .message =
-              "no AWS credentials were found: neither in the environment (AWS_ACCESS_KEY_ID and "
-              "AWS_SECRET_ACCESS_KEY), nor in a profile of ~/.aws/credentials or ~/.aws/config, nor from a "
-              "container's or an instance's metadata service",
-          .remedy = "Set the two variables, or name a profile in AWS_PROFILE."});
+      Error::Parts{.message =
+                       "no AWS credentials were found: neither in the environment (AWS_ACCESS_KEY_ID and "
+                       "AWS_SECRET_ACCESS_KEY, or AWS_WEB_IDENTITY_TOKEN_FILE), nor in a profile of "
+                       "~/.aws/credentials or ~/.aws/config, nor from a "
+                       "container's or an instance's metadata service",
+                   .remedy = "Set the two variables, or name a profile in AWS_PROFILE."});
 }
-
-std::string form_encoded(const NameValues& fields) {
-  std::string form;
-  for (const auto& [name, value] : fields) {
-    form += (form.empty() ? "" : "&") + name + '=' + percent_encoded(value, Slash::kEncode);
-  }
-  return form;
-}
-
-// AWS Security Token Service API Reference, "AssumeRole".
-Credentials assume(const AssumedRole& role, const Credentials& caller, Http& http, const base::Clock& clock,
-                   std::stop_token stop) {
-  std::string form = form_encoded({{"Action", "AssumeRole"},
-                                   {"RoleArn", role.role_arn},
-                                   {"RoleSessionName", role.session_name},
-                                   {"Version", "2011-06-15"}});
-  HttpRequest request{.method = "POST",
-                      .address = role.endpoint.address,
-                      .path = role.endpoint.path + "/",
-                      .headers = {{"content-type", "application/x-www-form-urlencoded; charset=utf-8"}},
-                      .body = form};
-  sign(request, caller, {.region = role.region, .service = "sts"}, clock.now());
-  HttpResponse answer = http.send(request, stop);
-  if (answer.status != 200) {
-    ServiceError error = parse_error(answer.body);
-    throw Error(answer.status >= 500 ? ErrorKind::kTargetUnreachable : ErrorKind::kTargetAuthentication,
-                {.message = fmt::format("STS does not give the role {}: {}", role.role_arn,
-                                        error.message.empty() ? "without a reason" : error.message),
-                 .remedy = "Let the role trust the credentials that Ferry has (sts:AssumeRole), or leave "
-                           "ServiceAccessRoleArn out.",
-                 .vendor_code = error.code.empty() ? fmt::format("HTTP {}", answer.status) : error.code});
-  }
-  auto text = [&](std::string_view name) {
-    return parse_element(answer.body,
-                         fmt::format("AssumeRoleResponse/AssumeRoleResult/Credentials/{}", name));
-  };
-  Credentials credentials{.access_key_id = text("AccessKeyId"),
-                          .secret_access_key = base::Secret(text("SecretAccessKey")),
-                          .session_token = base::Secret(text("SessionToken")),
-                          .expires = parse_iso_time(text("Expiration"))};
-  if (credentials.access_key_id.empty()) throw refused("STS", "its answer holds no keys");
-  return credentials;
-}
-
-class RoleCaller {
- public:
-  RoleCaller(AssumedRole role, std::unique_ptr<CredentialSource> caller, std::shared_ptr<Http> http,
-             base::Clock& clock)
-      : role_(std::move(role)), caller_(std::move(caller)), http_(std::move(http)), clock_(clock) {}
-
-  Credentials fetch(std::stop_token stop) { return assume(role_, caller_->get(stop), *http_, clock_, stop); }
-
- private:
-  const AssumedRole role_;
-  const std::unique_ptr<CredentialSource> caller_;
-  const std::shared_ptr<Http> http_;
-  base::Clock& clock_;
-};
 
 }  // namespace
 
 std::unique_ptr<CredentialSource> make_credential_chain(const CredentialContext& context) {
   return std::make_unique<FetchedCredentials>(
-      [context](std::stop_token stop) { return from_anywhere(context, std::move(stop)); }, context.clock);
+      [context, is_instance = false](std::stop_token stop) mutable {
+        return from_anywhere(context, is_instance, std::move(stop));
+      },
+      context.clock);
 }
 
-std::unique_ptr<CredentialSource> make_role_source(AssumedRole role, std::unique_ptr<CredentialSource> caller,
+std::unique_ptr<CredentialSource> make_role_source(AssumedRole role, std::shared_ptr<CredentialSource> caller,
                                                    std::shared_ptr<Http> http, base::Clock& clock) {
-  auto role_caller = std::make_shared<RoleCaller>(std::move(role), std::move(caller), std::move(http), clock);
   return std::make_unique<FetchedCredentials>(
-      [role_caller](std::stop_token stop) { return role_caller->fetch(std::move(stop)); }, clock);
+      [role = std::move(role), caller = std::move(caller), http = std::move(http),
+       &clock](std::stop_token stop) { return assume_role(role, *caller, *http, clock, std::move(stop)); },
+      clock);
 }
 
 }  // namespace ferry::aws

@@ -20,21 +20,25 @@ class CredentialSource {
   virtual ~CredentialSource() = default;
 
   // Throws Error(kTargetAuthentication) naming every place that was looked at, when there are none, or
-  // Error(kTargetUnreachable) when the place that has them does not answer.
+  // Error(kTargetUnreachable) when the place that has them does not answer. Waits, until a stop, only where
+  // another thread fetches them and none are there that hold.
   virtual Credentials get(std::stop_token stop) = 0;
-  // The service says that what get() gave has expired: the next get() fetches anew.
-  virtual void expired() = 0;
+  // The service says that these keys have expired: unless there are others already, the next get() fetches
+  // anew.
+  virtual void expired(const std::string& access_key_id) = 0;
 };
 
 // What the chain uses. The clock outlives it.
 struct CredentialContext {
   Environment environment;
-  std::shared_ptr<Http> http;  // Asks for credentials over the network: without a proxy.
+  std::shared_ptr<Http> http;  // Asks the container's endpoint and the instance's metadata: without a proxy.
   base::Clock& clock;
+  std::shared_ptr<Http> sts_http = http;
 };
 
-// The usual places in the usual order: the environment, the shared files' profile, the container's endpoint,
-// the instance's metadata (version 2 only). Where one is set up but wrong, the later ones are not asked.
+// The usual places in the usual order: the environment, a web identity's role, the shared files' profile, the
+// container's endpoint, the instance's metadata (version 2 only). Where one is set up but wrong, the later
+// ones are not asked.
 std::unique_ptr<CredentialSource> make_credential_chain(const CredentialContext& context);
 
 struct AssumedRole {
@@ -44,7 +48,7 @@ struct AssumedRole {
   std::string region;
 };
 // The credentials of a role, asked from STS with those of `caller`. `clock` outlives it.
-std::unique_ptr<CredentialSource> make_role_source(AssumedRole role, std::unique_ptr<CredentialSource> caller,
+std::unique_ptr<CredentialSource> make_role_source(AssumedRole role, std::shared_ptr<CredentialSource> caller,
                                                    std::shared_ptr<Http> http, base::Clock& clock);
 
 }  // namespace ferry::aws

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "aws/http.h"
@@ -19,8 +20,7 @@ using base::Error;
 using base::ErrorKind;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kStallMax{60};
-constexpr std::chrono::seconds kStallMaxWhenStopping{5};
+constexpr std::chrono::milliseconds kStallMaxWhenStopping{5000};
 constexpr std::chrono::minutes kTransferMax{10};
 // Connections kept open beyond the transfers under way.
 constexpr std::size_t kIdleMax = 16;
@@ -43,19 +43,22 @@ void append(HeaderList& list, const std::string& line) {
   throw std::bad_alloc();
 }
 
-// One request under way; what libcurl's callbacks see.
+// One request under way; what libcurl's callbacks see. They are called through C, so nothing may be thrown
+// out of them: without memory the process ends.
 struct Transfer {
+  const HttpOptions& options;
   std::string_view body_left;
   HttpResponse response;
   std::stop_token stop;
   curl_off_t moved = 0;
   Clock::time_point moved_at = Clock::now();
+  std::optional<Clock::time_point> stop_seen_at = {};
   bool sent = false;
   bool too_large = false;
-  bool stalled = false;
+  std::string_view given_up = {};  // Why.
 };
 
-std::size_t read_body(char* out, std::size_t size, std::size_t count, void* user) {
+std::size_t read_body(char* out, std::size_t size, std::size_t count, void* user) noexcept {
   auto& transfer = *static_cast<Transfer*>(user);
   std::size_t length = std::min(size * count, transfer.body_left.size());
   transfer.body_left.copy(out, length);
@@ -65,12 +68,12 @@ std::size_t read_body(char* out, std::size_t size, std::size_t count, void* user
 
 // On a kept connection that turns out to be dead libcurl would send a request again by itself. Whoever asked
 // must know, because the first may have had its effect.
-int send_once(void* user, char*, char*, int, int) {
+int send_once(void* user, char*, char*, int, int) noexcept {
   auto& transfer = *static_cast<Transfer*>(user);
   return std::exchange(transfer.sent, true) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* user) {
+std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* user) noexcept {
   auto& transfer = *static_cast<Transfer*>(user);
   std::size_t length = size * count;
   if (transfer.response.body.size() + length > kResponseBytesMax) {
@@ -81,7 +84,7 @@ std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* us
   return length;
 }
 
-std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* user) {
+std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* user) noexcept {
   auto& transfer = *static_cast<Transfer*>(user);
   std::string_view line(bytes, size * count);
   // Headers of a "100 Continue" are not those of the answer.
@@ -100,22 +103,45 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
 }
 
 // Called about once a second, and when something moves.
-int watch(void* user, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
+int watch(void* user, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) noexcept {
   auto& transfer = *static_cast<Transfer*>(user);
   auto now = Clock::now();
+  if (!transfer.stop_seen_at && transfer.stop.stop_requested()) transfer.stop_seen_at = now;
+  if (transfer.stop_seen_at && now - *transfer.stop_seen_at > transfer.options.after_stop_max) {
+    transfer.given_up = "it was stopped before the end";
+    return 1;
+  }
   if (down + up != transfer.moved) {
     transfer.moved = down + up;
     transfer.moved_at = now;
     return 0;
   }
-  auto stall_max = transfer.stop.stop_requested() ? kStallMaxWhenStopping : kStallMax;
-  transfer.stalled = now - transfer.moved_at > stall_max;
-  return transfer.stalled ? 1 : 0;
+  auto stall_max = transfer.options.stall_max;
+  if (transfer.stop_seen_at) stall_max = std::min(stall_max, kStallMaxWhenStopping);
+  if (now - transfer.moved_at <= stall_max) return 0;
+  transfer.given_up = "nothing moved for too long";
+  return 1;
 }
 
-bool is_tls_failure(CURLcode code) {
+bool is_tls_failure(CURLcode code, std::string_view reason) {
+  // Also what a handshake ends with that is cut: then OpenSSL has nothing to say but that.
+  if (code == CURLE_SSL_CONNECT_ERROR) {
+    return reason.find("SSL routines") != std::string_view::npos &&
+           reason.find("unexpected eof") == std::string_view::npos;
+  }
   return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
-         code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SSL_CERTPROBLEM;
+         code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CERTPROBLEM;
+}
+
+// A line break in a header would begin another one.
+void refuse_control_characters(const NameValues& headers) {
+  for (const auto& [name, value] : headers) {
+    if (std::ranges::none_of(value, [](unsigned char c) { return std::iscntrl(c) != 0; })) continue;
+    throw Error(
+        ErrorKind::kTargetAuthentication,
+        {.message = fmt::format("the header {} would hold a line break or another control character", name),
+         .remedy = "Correct the credentials, or the file or variable that has their token."});
+  }
 }
 
 class CurlHttp final : public Http {
@@ -126,8 +152,9 @@ class CurlHttp final : public Http {
   }
 
   HttpResponse send(const HttpRequest& request, std::stop_token stop) override {
-    Handle handle = take_handle();
-    Transfer transfer{.body_left = request.body, .response = {}, .stop = std::move(stop)};
+    refuse_control_characters(request.headers);
+    Transfer transfer{
+        .options = options_, .body_left = request.body, .response = {}, .stop = std::move(stop)};
     std::string query = canonical_query(request);
     std::string url = request.address.url() + encoded_path(request);
     if (!query.empty()) url.append("?").append(query);
@@ -144,8 +171,10 @@ class CurlHttp final : public Http {
                                      [](const auto& header) { return header.first == "content-type"; });
     if (!typed) append(headers, "Content-Type:");
 
-    CURL* curl = handle.get();
     std::array<char, CURL_ERROR_SIZE> reason{};
+    // Closed before what it refers to is gone.
+    Handle handle = take_handle();
+    CURL* curl = handle.get();
     ::curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
     // The path is what was signed: "a/../b" is a key.
     ::curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
@@ -209,7 +238,7 @@ class CurlHttp final : public Http {
           {.message = fmt::format("{} sent more than {} bytes in one answer", peer, kResponseBytesMax),
            .remedy = "See whether it is an S3 service."});
     }
-    if (is_tls_failure(code)) {
+    if (is_tls_failure(code, what)) {
       return Error(
           ErrorKind::kTargetTls,
           {.message = fmt::format("no trusted connection to {}: {}", peer, what),
@@ -220,7 +249,7 @@ class CurlHttp final : public Http {
     // The second is what comes when a body has been sent and would have to be sent again.
     bool closed = code == CURLE_ABORTED_BY_CALLBACK || code == CURLE_SEND_FAIL_REWIND;
     if (closed) what = "the connection was closed before an answer";
-    if (transfer.stalled) what = "nothing moved for too long";
+    if (!transfer.given_up.empty()) what = transfer.given_up;
     return Error(ErrorKind::kTargetUnreachable, {.message = fmt::format("{} does not answer: {}", peer, what),
                                                  .remedy = "See whether the service runs and can be reached.",
                                                  .vendor_code = vendor_code});

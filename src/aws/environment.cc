@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <stdlib.h>
 
+#include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <iterator>
 
+#include "aws/http.h"
 #include "base/error.h"
 
 namespace ferry::aws {
@@ -60,35 +63,50 @@ Profile Environment::profile() const {
   return merged;
 }
 
+std::string Environment::setting(const char* variable_name, std::string_view profile_name) const {
+  if (std::optional<std::string> value = variable(variable_name)) return *value;
+  Profile settings = profile();
+  auto found = settings.find(profile_name);
+  return found == settings.end() ? std::string() : found->second;
+}
+
+bool Environment::flag(const char* variable_name, std::string_view profile_name) const {
+  std::string value = setting(variable_name, profile_name);
+  std::ranges::transform(value, value.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return value == "true";
+}
+
+std::string Environment::host_of(const std::string& service, std::string_view region) const {
+  std::string name = service;
+  if (flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")) name += "-fips";
+  if (service == "s3" && flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")) name += ".dualstack";
+  return aws_host(name, region);
+}
+
+bool Environment::ignores_endpoint_urls() const {
+  return flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
+}
+
+std::string Environment::sts_url() const {
+  return ignores_endpoint_urls() ? std::string() : variable("AWS_ENDPOINT_URL_STS").value_or("");
+}
+
 std::optional<std::string> Environment::region() const {
-  for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION"}) {
-    if (std::optional<std::string> region = variable(name)) return region;
-  }
-  Profile found = profile();
-  auto region = found.find("region");
-  if (region == found.end() || region->second.empty()) return std::nullopt;
-  return region->second;
+  if (std::optional<std::string> region = variable("AWS_REGION")) return region;
+  std::string region = setting("AWS_DEFAULT_REGION", "region");
+  return region.empty() ? std::nullopt : std::optional(region);
 }
 
 std::string Environment::certificate_authorities() const {
-  std::optional<std::string> path = variable("AWS_CA_BUNDLE");
-  if (!path) {
-    Profile found = profile();
-    auto bundle = found.find("ca_bundle");
-    if (bundle == found.end() || bundle->second.empty()) return {};
-    path = bundle->second;
-  }
-  std::optional<std::string> text = file(*path);
-  if (text) return *text;
+  std::string path = setting("AWS_CA_BUNDLE", "ca_bundle");
+  if (path.empty()) return {};
+  std::optional<std::string> text = file(path);
+  // Nothing in it would mean the system's.
+  if (text && !text->empty()) return *text;
   throw Error(ErrorKind::kTargetTls,
-              {.message = fmt::format("the certificate authorities in {} cannot be read", *path),
+              {.message = fmt::format("the certificate authorities in {} cannot be read, or are none", path),
                .remedy = "Correct AWS_CA_BUNDLE or the profile's ca_bundle."});
-}
-
-std::optional<std::string> Environment::endpoint_url(const std::string& service) const {
-  if (variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").value_or("") == "true") return std::nullopt;
-  std::optional<std::string> own = variable(("AWS_ENDPOINT_URL_" + service).c_str());
-  return own ? own : variable("AWS_ENDPOINT_URL");
 }
 
 }  // namespace ferry::aws

@@ -10,6 +10,8 @@
 namespace ferry::aws {
 namespace {
 
+constexpr std::string_view kAwsDomain = ".amazonaws.com";
+constexpr std::string_view kAwsChinaDomain = ".amazonaws.com.cn";
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kHttpsPort = 443;
 
@@ -78,6 +80,14 @@ ServiceUrl parse_service_url(std::string_view url) {
     throw bad_url("has a port that is no number from 1 to 65535");
   }
   return parsed;
+}
+
+std::string aws_host(std::string_view service, std::string_view region) {
+  return fmt::format("{}.{}{}", service, region, region.starts_with("cn-") ? kAwsChinaDomain : kAwsDomain);
+}
+
+bool is_aws_host(std::string_view host) {
+  return host.ends_with(kAwsDomain) || host.ends_with(kAwsChinaDomain);
 }
 
 std::string percent_encoded(std::string_view text, Slash slash) {

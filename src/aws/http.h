@@ -34,6 +34,10 @@ struct ServiceUrl {
 // Throws Error(kDocumentInvalid) for what is no http or https URL, or has user, query or fragment.
 ServiceUrl parse_service_url(std::string_view url);
 
+// The host of a service of AWS, "sts.eu-west-1.amazonaws.com"; Chinese regions have a domain of their own.
+std::string aws_host(std::string_view service, std::string_view region);
+bool is_aws_host(std::string_view host);
+
 // Every byte but A-Z a-z 0-9 - . _ ~ as %XX, as AWS wants it; '/' stays where `keep_slash` says so.
 enum class Slash : std::uint8_t { kEncode, kKeep };
 std::string percent_encoded(std::string_view text, Slash slash);
@@ -75,9 +79,10 @@ class Http {
   virtual ~Http() = default;
 
   // Any answer is returned, whatever its status; redirects are not followed. Throws Error(kTargetUnreachable)
-  // when there was no whole answer, also when the request may have had its effect, and Error(kTargetTls) when
-  // the peer's certificate is refused. A transfer in which nothing moves for a minute is given up; after a
-  // stop request, for five seconds.
+  // when there was no whole answer, also when the request may have had its effect, Error(kTargetTls) when the
+  // peer's certificate is refused or it does not speak TLS, and Error(kTargetAuthentication) for a header
+  // with a line break, which can only come from credentials. A transfer in which nothing moves for a while is
+  // given up, earlier after a stop request, and a while after a stop request also one that moves.
   virtual HttpResponse send(const HttpRequest& request, std::stop_token stop) = 0;
 };
 
@@ -85,6 +90,8 @@ struct HttpOptions {
   std::string certificate_authorities = {};  // PEM, all that are trusted; empty = the system's.
   std::chrono::milliseconds connect_timeout{10000};
   bool use_proxy = true;  // What http_proxy and https_proxy name.
+  std::chrono::milliseconds stall_max{60000};
+  std::chrono::milliseconds after_stop_max{30000};
 };
 
 // Over libcurl; connections are kept and used again.

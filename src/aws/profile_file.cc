@@ -29,20 +29,25 @@ std::optional<std::string> profile_name(std::string_view section, ProfileFileKin
 std::map<std::string, Profile, std::less<>> parse_profiles(std::string_view text, ProfileFileKind kind) {
   std::map<std::string, Profile, std::less<>> profiles;
   Profile* profile = nullptr;
+  // Of the section's last setting: what stands further right belongs to it.
+  std::size_t setting_indent = std::string_view::npos;
   while (!text.empty()) {
     std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.starts_with('#') || line.starts_with(';') || trimmed(line).empty()) continue;
+    std::string_view content = trimmed(line);
+    if (content.empty() || content.starts_with('#') || content.starts_with(';')) continue;
     if (line.starts_with('[')) {
       std::size_t close = line.find(']');
       auto name = profile_name(line.substr(1, close == std::string_view::npos ? close : close - 1), kind);
       profile = name ? &profiles[*name] : nullptr;
+      setting_indent = std::string_view::npos;
       continue;
     }
     std::size_t equals = line.find('=');
-    bool nested = kBlanks.find(line.front()) != std::string_view::npos;
-    if (profile == nullptr || nested || equals == std::string_view::npos) continue;
+    std::size_t indent = line.find_first_not_of(kBlanks);
+    if (profile == nullptr || indent > setting_indent || equals == std::string_view::npos) continue;
+    setting_indent = indent;
     std::string name(trimmed(line.substr(0, equals)));
     std::ranges::transform(name, name.begin(),
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

@@ -2,6 +2,7 @@
 
 #include <expat.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@ using base::Error;
 using base::ErrorKind;
 
 constexpr int kDepthMax = 16;
+constexpr std::size_t kErrorTextMax = 500;
 
 // Walks over the elements and hands out each one's path from the root and its text. Lives for one document.
 class Walk {
@@ -32,6 +34,8 @@ class Walk {
   }
 
   bool over(std::string_view xml) {
+    // Blanks that keep a connection open may come before the XML declaration.
+    xml.remove_prefix(std::min(xml.find_first_not_of(" \t\r\n"), xml.size()));
     // Error pages and cut answers may be anything, also longer than an int.
     if (xml.size() > kResponseBytesMax) return false;
     XML_Status status = ::XML_Parse(parser_.get(), xml.data(), static_cast<int>(xml.size()), XML_TRUE);
@@ -44,7 +48,8 @@ class Walk {
     return whole.substr(whole.rfind(':') + 1);
   }
 
-  static void start(void* user, const XML_Char* name, const XML_Char**) {
+  // They are called through C, so nothing may be thrown out of them: without memory the process ends.
+  static void start(void* user, const XML_Char* name, const XML_Char**) noexcept {
     auto& walk = *static_cast<Walk*>(user);
     if (++walk.depth_ > kDepthMax) return walk.refuse();
     if (walk.depth_ > 1) walk.path_ += '/';
@@ -52,7 +57,7 @@ class Walk {
     walk.text_.clear();
   }
 
-  static void end(void* user, const XML_Char* name) {
+  static void end(void* user, const XML_Char* name) noexcept {
     auto& walk = *static_cast<Walk*>(user);
     if (walk.refused_) return;
     walk.element_(walk.path_, walk.text_);
@@ -62,12 +67,12 @@ class Walk {
     --walk.depth_;
   }
 
-  static void text(void* user, const XML_Char* bytes, int length) {
+  static void text(void* user, const XML_Char* bytes, int length) noexcept {
     static_cast<Walk*>(user)->text_.append(bytes, static_cast<std::size_t>(length));
   }
 
   // A document type could define entities; S3 sends none.
-  static void doctype(void* user, const XML_Char*, const XML_Char*, const XML_Char*, int) {
+  static void doctype(void* user, const XML_Char*, const XML_Char*, const XML_Char*, int) noexcept {
     static_cast<Walk*>(user)->refuse();
   }
 
@@ -96,6 +101,14 @@ Error not_of_s3() {
 
 void walk_over(std::string_view xml, Walk::Element element) {
   if (!Walk(std::move(element)).over(xml)) throw not_of_s3();
+}
+
+// At a character's beginning.
+std::string cut(const std::string& text) {
+  if (text.size() <= kErrorTextMax) return text;
+  std::size_t length = kErrorTextMax;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0U) == 0x80U) --length;
+  return text.substr(0, length);
 }
 
 std::int64_t number_in(std::string_view text) {
@@ -132,6 +145,7 @@ UploadListing parse_upload_listing(std::string_view xml) {
   UploadListing listing;
   ListedUpload upload;
   bool encoded = false;
+  bool is_listing = false;
   walk_over(xml, [&](std::string_view path, const std::string& text) {
     if (path == "ListMultipartUploadsResult/Upload/Key") upload.key = text;
     if (path == "ListMultipartUploadsResult/Upload/UploadId") upload.upload_id = text;
@@ -140,7 +154,9 @@ UploadListing parse_upload_listing(std::string_view xml) {
     if (path == "ListMultipartUploadsResult/NextKeyMarker") listing.next_key = text;
     if (path == "ListMultipartUploadsResult/NextUploadIdMarker") listing.next_upload_id = text;
     if (path == "ListMultipartUploadsResult/EncodingType") encoded = text == "url";
+    is_listing |= path == "ListMultipartUploadsResult";
   });
+  if (!is_listing) throw not_of_s3();
   if (encoded) {
     listing.next_key = percent_decoded(listing.next_key);
     for (ListedUpload& each : listing.uploads) each.key = percent_decoded(each.key);
@@ -156,13 +172,19 @@ std::string parse_element(std::string_view xml, std::string_view path) {
   return found;
 }
 
+std::string root_of(std::string_view xml) {
+  std::string last;  // The root is closed last.
+  Walk walk([&](std::string_view path, const std::string&) { last = path; });
+  return walk.over(xml) ? last : std::string();
+}
+
 ServiceError parse_error(std::string_view xml) {
   ServiceError error;
   Walk walk([&](std::string_view path, const std::string& text) {
     // S3 has Error as the root, STS inside an ErrorResponse.
-    if (path == "Error/Code" || path == "ErrorResponse/Error/Code") error.code = text;
-    if (path == "Error/Message" || path == "ErrorResponse/Error/Message") error.message = text;
-    if (path == "Error/Region") error.region = text;
+    if (path == "Error/Code" || path == "ErrorResponse/Error/Code") error.code = cut(text);
+    if (path == "Error/Message" || path == "ErrorResponse/Error/Message") error.message = cut(text);
+    if (path == "Error/Region") error.region = cut(text);
   });
   if (!walk.over(xml)) return {};
   return error;

@@ -30,7 +30,7 @@ struct ListedUpload {
   std::string upload_id;
 };
 
-// ListMultipartUploadsResult.
+// ListMultipartUploadsResult; any other document throws too.
 struct UploadListing {
   std::vector<ListedUpload> uploads;
   bool truncated = false;
@@ -43,8 +43,11 @@ UploadListing parse_upload_listing(std::string_view xml);
 // none.
 std::string parse_element(std::string_view xml, std::string_view path);
 
-// Error: what an answer with a bad status, and that of CompleteMultipartUpload with a good one, may be. Empty
-// members for what is no error document; never throws.
+// The name of the root element; "" for what is no whole document. Never throws.
+std::string root_of(std::string_view xml);
+
+// Error: what an answer with a bad status, and with some calls one with a good status, may be. Texts that are
+// longer than any service's are cut. Empty members for what is no error document; never throws.
 struct ServiceError {
   std::string code;
   std::string message;

@@ -52,6 +52,21 @@ TEST(UploadListing, ReadsUploadsAndTheNextPage) {
   EXPECT_EQ(listing.next_upload_id, "17");
 }
 
+TEST(UploadListing, RefusesAnotherDocument) {
+  EXPECT_TRUE(parse_upload_listing("<ListMultipartUploadsResult/>").uploads.empty());
+  EXPECT_THROW(parse_upload_listing("<ListBucketResult/>"), base::Error);
+}
+
+TEST(ServiceError, IsCutWhereItIsLong) {
+  // Two bytes each, the first of which is at an odd place.
+  std::string long_text = "x";
+  for (int i = 0; i < 10000; ++i) long_text += "\u00e4";
+  ServiceError error =
+      parse_error("<Error><Code>" + long_text + "</Code><Message>" + long_text + "</Message></Error>");
+  EXPECT_EQ(error.message, long_text.substr(0, 499));
+  EXPECT_LT(error.code.size(), 500U);
+}
+
 TEST(ServiceError, IsReadInBothForms) {
   ServiceError error = parse_error(
       "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-1</Region></"

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <limits>
+#include <set>
 
+#include "aws/refusal_kind.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -17,64 +20,12 @@ namespace {
 using base::Error;
 using base::ErrorKind;
 
-constexpr std::string_view kAwsDomain = ".amazonaws.com";
 constexpr int kKeysPerListing = 1000;
-
-struct CodeKind {
-  std::string_view code;
-  ErrorKind kind;
-};
-
-// What S3's error codes mean to a task (Amazon S3 API Reference, "Error responses", and what services like it
-// add). A code that is not here is told by its status.
-constexpr std::array kCodeKinds = {
-    CodeKind{"InvalidAccessKeyId", ErrorKind::kTargetAuthentication},
-    CodeKind{"SignatureDoesNotMatch", ErrorKind::kTargetAuthentication},
-    CodeKind{"InvalidToken", ErrorKind::kTargetAuthentication},
-    CodeKind{"ExpiredToken", ErrorKind::kTargetAuthentication},
-    CodeKind{"TokenRefreshRequired", ErrorKind::kTargetAuthentication},
-    CodeKind{"InvalidSecurity", ErrorKind::kTargetAuthentication},
-    CodeKind{"XAdminUserNotFound", ErrorKind::kTargetAuthentication},
-    CodeKind{"AccessDenied", ErrorKind::kTargetPrivilege},
-    CodeKind{"AllAccessDisabled", ErrorKind::kTargetPrivilege},
-    CodeKind{"NoSuchBucket", ErrorKind::kTargetConfiguration},
-    CodeKind{"InvalidBucketName", ErrorKind::kTargetConfiguration},
-    CodeKind{"AuthorizationHeaderMalformed", ErrorKind::kTargetConfiguration},
-    CodeKind{"PermanentRedirect", ErrorKind::kTargetConfiguration},
-    CodeKind{"TemporaryRedirect", ErrorKind::kTargetConfiguration},
-    CodeKind{"IllegalLocationConstraintException", ErrorKind::kTargetConfiguration},
-    CodeKind{"RequestTimeTooSkewed", ErrorKind::kTargetConfiguration},
-    CodeKind{"QuotaExceeded", ErrorKind::kTargetFull},
-    CodeKind{"XMinioStorageFull", ErrorKind::kTargetFull},
-    CodeKind{"XMinioAdminBucketQuotaExceeded", ErrorKind::kTargetFull},
-    CodeKind{"SlowDown", ErrorKind::kTargetUnreachable},
-    CodeKind{"InternalError", ErrorKind::kTargetUnreachable},
-    CodeKind{"ServiceUnavailable", ErrorKind::kTargetUnreachable},
-    CodeKind{"RequestTimeout", ErrorKind::kTargetUnreachable},
-    CodeKind{"RequestLimitExceeded", ErrorKind::kTargetUnreachable},
-    CodeKind{"Throttling", ErrorKind::kTargetUnreachable},
-    CodeKind{"ThrottlingException", ErrorKind::kTargetUnreachable},
-    CodeKind{"OperationAborted", ErrorKind::kTargetUnreachable},
-};
-
-ErrorKind kind_of(int status, std::string_view code) {
-  auto found = std::ranges::find(kCodeKinds, code, &CodeKind::code);
-  if (found != kCodeKinds.end()) return found->kind;
-  if (status == 507) return ErrorKind::kTargetFull;
-  if (status == 429 || (status >= 500 && status <= 504 && status != 501))
-    return ErrorKind::kTargetUnreachable;
-  if (status == 401) return ErrorKind::kTargetAuthentication;
-  if (status == 403) return ErrorKind::kTargetPrivilege;
-  if (status >= 300 && status < 400) return ErrorKind::kTargetConfiguration;
-  return ErrorKind::kTargetUnwritable;
-}
+// Two corrections that differ by less are the same one.
+constexpr std::int64_t kClockDriftMicros = 60'000'000;
 
 bool begins_with_bucket(const std::string& host, const std::string& bucket) {
   return host.starts_with(bucket + '.');
-}
-
-bool is_aws(std::string_view host) {
-  return host.ends_with(kAwsDomain) || host.ends_with(".amazonaws.com.cn");
 }
 
 std::string xml_escaped(std::string_view text) {
@@ -101,21 +52,32 @@ void add_tags(HttpRequest& request, const NameValues& tags) {
   if (!tags.empty()) request.headers.emplace_back("x-amz-tagging", encoded);
 }
 
+// A bucket whose objects are locked against removal takes no object without a digest that the service keeps
+// (Amazon S3 User Guide, "Locking objects with Object Lock"). Only the message says so.
+bool asks_for_md5(const ServiceError& error) {
+  constexpr std::string_view kHeader = "content-md5";
+  auto lower = [](unsigned char c) { return static_cast<char>(std::tolower(c)); };
+  return !std::ranges::search(error.message, kHeader, {}, lower).empty();
+}
+
+// What a service that does not know a header says of it.
+bool is_of_a_header(int status, const ServiceError& error) {
+  return status == 501 || error.code == "NotImplemented" || error.code == "InvalidArgument" ||
+         error.code == "InvalidRequest";
+}
+
 }  // namespace
 
 std::string Bucket::describe() const { return fmt::format("s3://{} at {}", name, address.url()); }
 
 Bucket locate_bucket(const std::string& url, const std::string& bucket, const std::string& region,
                      std::optional<BucketStyle> style) {
-  // A Chinese region has a domain of its own.
-  std::string_view suffix = region.starts_with("cn-") ? ".cn" : "";
-  ServiceUrl place =
-      parse_service_url(url.empty() ? fmt::format("https://s3.{}{}{}", region, kAwsDomain, suffix) : url);
+  ServiceUrl place = parse_service_url(url.empty() ? "https://" + aws_host("s3", region) : url);
   Bucket located{.name = bucket, .address = place.address, .base_path = place.path, .region = region};
   if (!style) {
     if (begins_with_bucket(place.address.host, bucket)) return located;
     bool covered = !place.address.tls || bucket.find('.') == std::string::npos;
-    style = is_aws(place.address.host) && covered ? BucketStyle::kVirtualHost : BucketStyle::kPath;
+    style = is_aws_host(place.address.host) && covered ? BucketStyle::kVirtualHost : BucketStyle::kPath;
   }
   if (*style == BucketStyle::kPath) {
     located.base_path += '/' + bucket;
@@ -129,22 +91,30 @@ Bucket locate_bucket(const std::string& url, const std::string& bucket, const st
 struct S3Client::Action {
   std::string_view name;
   std::string_view right;
+  std::string_view answer = {};  // The root of a good answer's body; empty where the status says it all.
   int attempts_max = std::numeric_limits<int>::max();  // Where fewer than the schedule's will do.
 };
-const S3Client::Action S3Client::kPutObject{"PutObject", "s3:PutObject"};
-const S3Client::Action S3Client::kCreateUpload{"CreateMultipartUpload", "s3:PutObject"};
-const S3Client::Action S3Client::kUploadPart{"UploadPart", "s3:PutObject"};
-const S3Client::Action S3Client::kCompleteUpload{"CompleteMultipartUpload", "s3:PutObject"};
-const S3Client::Action S3Client::kAbortUpload{"AbortMultipartUpload", "s3:AbortMultipartUpload", 3};
-const S3Client::Action S3Client::kDeleteObject{"DeleteObject", "s3:DeleteObject"};
-const S3Client::Action S3Client::kListObjects{"ListObjectsV2", "s3:ListBucket"};
-const S3Client::Action S3Client::kListUploads{"ListMultipartUploads", "s3:ListBucketMultipartUploads"};
+const S3Client::Action S3Client::kPutObject{.name = "PutObject", .right = "s3:PutObject"};
+const S3Client::Action S3Client::kCreateUpload{
+    .name = "CreateMultipartUpload", .right = "s3:PutObject", .answer = "InitiateMultipartUploadResult"};
+const S3Client::Action S3Client::kUploadPart{.name = "UploadPart", .right = "s3:PutObject"};
+const S3Client::Action S3Client::kCompleteUpload{
+    .name = "CompleteMultipartUpload", .right = "s3:PutObject", .answer = "CompleteMultipartUploadResult"};
+const S3Client::Action S3Client::kAbortUpload{
+    .name = "AbortMultipartUpload", .right = "s3:AbortMultipartUpload", .attempts_max = 3};
+const S3Client::Action S3Client::kDeleteObject{.name = "DeleteObject", .right = "s3:DeleteObject"};
+const S3Client::Action S3Client::kListObjects{
+    .name = "ListObjectsV2", .right = "s3:ListBucket", .answer = "ListBucketResult"};
+const S3Client::Action S3Client::kListUploads{.name = "ListMultipartUploads",
+                                              .right = "s3:ListBucketMultipartUploads"};
 
 // What came of a call.
 struct S3Client::Outcome {
   HttpResponse response;
-  ServiceError error;  // Of an answer that is no success.
   bool succeeded = false;
+  // Of an answer that is no success.
+  ServiceError error;
+  ErrorKind kind = ErrorKind::kTargetUnreachable;
   // An earlier attempt of the same call may have had its effect.
   bool repeated = false;
 };
@@ -171,10 +141,12 @@ bool S3Client::correct_clock(const HttpResponse& response, const ServiceError& e
   if (error.code != "RequestTimeTooSkewed") return false;
   std::optional<base::UnixMicros> time = parse_http_date(response.header("date"));
   if (!time) return false;
-  clock_offset_ = *time - parts_.clock.now();
+  std::int64_t offset = *time - parts_.clock.now();
+  std::int64_t known = clock_offset_.exchange(offset);
+  if (std::abs(offset - known) < kClockDriftMicros) return true;
   base::log_warning(base::kTaskManager,
                     "this machine's clock and that of {} differ by {} s; requests are signed with the latter",
-                    parts_.bucket.address.url(), std::abs(clock_offset_.load()) / 1'000'000);
+                    parts_.bucket.address.url(), std::abs(offset) / 1'000'000);
   return true;
 }
 
@@ -187,30 +159,40 @@ S3Client::Outcome S3Client::call(const Action& action, const HttpRequest& reques
   for (int failed = 0;;) {
     HttpRequest attempt = request;
     attempt.headers.emplace_back("x-amz-content-sha256", digest);
+    bool takes_md5 = request.method == "PUT";
+    bool with_md5 = takes_md5 && wants_md5_;
+    if (with_md5) attempt.headers.emplace_back("content-md5", md5_base64(request.body));
     std::optional<Error> failure;
     try {
-      sign(attempt, parts_.credentials->get(parts_.stop), {.region = parts_.bucket.region, .service = "s3"},
+      Credentials keys = parts_.credentials->get(parts_.stop);
+      sign(attempt, keys, {.region = parts_.bucket.region, .service = "s3"},
            parts_.clock.now() + clock_offset_);
       outcome.response = parts_.http->send(attempt, parts_.stop);
       had_answer_ = true;
-      // CompleteMultipartUpload may fail behind a good status.
-      bool good_status = outcome.response.status >= 200 && outcome.response.status < 300;
-      outcome.error =
-          good_status && &action != &kCompleteUpload ? ServiceError() : parse_error(outcome.response.body);
-      outcome.succeeded = good_status && outcome.error.code.empty();
+      int status = outcome.response.status;
+      bool good_status = status >= 200 && status < 300;
+      outcome.succeeded =
+          good_status && (action.answer.empty() || root_of(outcome.response.body) == action.answer);
       if (outcome.succeeded) return outcome;
+      outcome.error = parse_error(outcome.response.body);
+      // A good status may come before the work is done, and a gateway may answer anything: what came of the
+      // request is not known.
+      outcome.kind = kind_of_refusal(good_status ? 500 : status, outcome.error.code);
       if (!clock_corrected && correct_clock(outcome.response, outcome.error)) {
         clock_corrected = true;
         continue;
       }
       if (!credentials_renewed && outcome.error.code == "ExpiredToken") {
-        parts_.credentials->expired();
+        parts_.credentials->expired(keys.access_key_id);
         credentials_renewed = true;
         continue;
       }
-      int status = good_status ? 400 : outcome.response.status;
-      if (kind_of(status, outcome.error.code) != ErrorKind::kTargetUnreachable) return outcome;
-      failure = refused(action, key, outcome.response, outcome.error);
+      if (takes_md5 && !with_md5 && asks_for_md5(outcome.error)) {
+        wants_md5_ = true;
+        continue;
+      }
+      if (outcome.kind != ErrorKind::kTargetUnreachable) return outcome;
+      failure = refused(action, key, outcome);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kTargetUnreachable) throw;
       failure = error.with_context(fmt::format("{} of {}", action.name, parts_.bucket.describe()));
@@ -241,10 +223,8 @@ S3Client::Outcome S3Client::call_with_attributes(const Action& action, HttpReque
     request.headers.emplace_back("x-amz-server-side-encryption-aws-kms-key-id", attributes.kms_key_id);
   }
   Outcome outcome = call(action, request, key);
-  bool header_refused =
-      !outcome.succeeded && (outcome.response.status == 400 || outcome.response.status == 501);
-  bool other_reason = kind_of(outcome.response.status, outcome.error.code) != ErrorKind::kTargetUnwritable;
-  if (!attributes.encryption_may_be_left_out || !header_refused || other_reason) return outcome;
+  bool header_refused = !outcome.succeeded && is_of_a_header(outcome.response.status, outcome.error);
+  if (!attributes.encryption_may_be_left_out || !header_refused) return outcome;
   Outcome again = call(action, plain, key);
   if (again.succeeded && !without_encryption_.exchange(true)) {
     base::log_warning(
@@ -256,9 +236,8 @@ S3Client::Outcome S3Client::call_with_attributes(const Action& action, HttpReque
   return again;
 }
 
-Error S3Client::refused(const Action& action, const std::string& key, const HttpResponse& response,
-                        const ServiceError& error) const {
-  ErrorKind kind = kind_of(response.status, error.code);
+Error S3Client::refused(const Action& action, const std::string& key, const Outcome& outcome) const {
+  const auto& [response, succeeded, error, kind, repeated] = outcome;
   std::string code = error.code.empty() ? fmt::format("HTTP {}", response.status) : error.code;
   std::string object = key.empty() ? "" : fmt::format(" of {}", key);
   std::string message = fmt::format("{} refuses {}{}{}{}", parts_.bucket.describe(), action.name, object,
@@ -303,7 +282,7 @@ Error S3Client::refused(const Action& action, const std::string& key, const Http
 
 // Somebody removed the upload, or the service forgot it.
 bool S3Client::is_gone(const Outcome& outcome) {
-  return outcome.response.status == 404 && outcome.error.code == "NoSuchUpload";
+  return !outcome.succeeded && outcome.error.code == "NoSuchUpload";
 }
 
 // Recoverable: the object can be written anew.
@@ -320,14 +299,14 @@ void S3Client::put_object(const std::string& key, std::string_view bytes, const 
   add_tags(put, tags);
   put.body = bytes;
   Outcome outcome = call_with_attributes(kPutObject, put, key);
-  if (!outcome.succeeded) throw refused(kPutObject, key, outcome.response, outcome.error);
+  if (!outcome.succeeded) throw refused(kPutObject, key, outcome);
 }
 
 S3Client::StartedUpload S3Client::create_multipart_upload(const std::string& key, const NameValues& tags) {
   HttpRequest post = request("POST", key, {{"uploads", ""}});
   add_tags(post, tags);
   Outcome outcome = call_with_attributes(kCreateUpload, post, key);
-  if (!outcome.succeeded) throw refused(kCreateUpload, key, outcome.response, outcome.error);
+  if (!outcome.succeeded) throw refused(kCreateUpload, key, outcome);
   std::string id = parse_element(outcome.response.body, "InitiateMultipartUploadResult/UploadId");
   if (id.empty()) {
     throw Error(ErrorKind::kTargetUnwritable,
@@ -342,8 +321,8 @@ UploadedPart S3Client::upload_part(const std::string& key, const std::string& up
   HttpRequest put = request("PUT", key, {{"partNumber", std::to_string(number)}, {"uploadId", upload_id}});
   put.body = bytes;
   Outcome outcome = call(kUploadPart, put, key);
-  if (!outcome.succeeded && is_gone(outcome)) throw lost_upload(key);
-  if (!outcome.succeeded) throw refused(kUploadPart, key, outcome.response, outcome.error);
+  if (is_gone(outcome)) throw lost_upload(key);
+  if (!outcome.succeeded) throw refused(kUploadPart, key, outcome);
   return {.number = number, .etag = std::string(outcome.response.header("etag"))};
 }
 
@@ -360,32 +339,36 @@ void S3Client::complete_multipart_upload(const std::string& key, const std::stri
   post.body = body;
   Outcome outcome = call(kCompleteUpload, post, key);
   if (outcome.succeeded && !outcome.repeated) return;
-  if (!outcome.succeeded && !is_gone(outcome)) {
-    throw refused(kCompleteUpload, key, outcome.response, outcome.error);
-  }
-  // Neither answer to a repeated attempt tells what came of the first: "no such upload" is said of one that
-  // was completed, and a service that died over the first may call an object written that it has not put
+  // No answer to a repeated attempt tells what came of the first: "no such upload" is said of one that was
+  // completed, and a service that died over the first may call an object written that it has not put
   // together.
-  std::vector<ListedObject> there = outcome.repeated ? list_objects(key, 1) : std::vector<ListedObject>();
-  if (there.empty() || there.front().key != key || there.front().size != bytes) throw lost_upload(key);
+  if (outcome.repeated && is_written(key, bytes)) return;
+  if (outcome.succeeded || is_gone(outcome)) throw lost_upload(key);
+  throw refused(kCompleteUpload, key, outcome);
+}
+
+bool S3Client::is_written(const std::string& key, std::int64_t bytes) {
+  std::vector<ListedObject> there = list_objects(key, 1);
+  return !there.empty() && there.front().key == key && there.front().size == bytes;
 }
 
 void S3Client::abort_multipart_upload(const std::string& key, const std::string& upload_id) {
   Outcome outcome = call(kAbortUpload, request("DELETE", key, {{"uploadId", upload_id}}), key);
   if (!outcome.succeeded && outcome.response.status != 404) {
-    throw refused(kAbortUpload, key, outcome.response, outcome.error);
+    throw refused(kAbortUpload, key, outcome);
   }
 }
 
 void S3Client::delete_object(const std::string& key) {
   Outcome outcome = call(kDeleteObject, request("DELETE", key), key);
   bool not_there = outcome.response.status == 404 && outcome.error.code == "NoSuchKey";
-  if (!outcome.succeeded && !not_there) throw refused(kDeleteObject, key, outcome.response, outcome.error);
+  if (!outcome.succeeded && !not_there) throw refused(kDeleteObject, key, outcome);
 }
 
 std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std::size_t limit) {
   std::vector<ListedObject> objects;
   std::string token;
+  std::set<std::string> tokens;
   while (objects.size() < limit) {
     std::size_t wanted = std::min<std::size_t>(limit - objects.size(), kKeysPerListing);
     NameValues query = {{"list-type", "2"},
@@ -394,11 +377,19 @@ std::vector<ListedObject> S3Client::list_objects(const std::string& prefix, std:
                         {"max-keys", std::to_string(wanted)}};
     if (!token.empty()) query.emplace_back("continuation-token", token);
     Outcome outcome = call(kListObjects, request("GET", "", std::move(query)), "");
-    if (!outcome.succeeded) throw refused(kListObjects, "", outcome.response, outcome.error);
+    if (!outcome.succeeded) throw refused(kListObjects, "", outcome);
     ObjectListing listing = parse_object_listing(outcome.response.body);
-    std::ranges::move(listing.objects, std::back_inserter(objects));
+    for (ListedObject& object : listing.objects) {
+      if (!object.key.starts_with(prefix)) {
+        throw Error(ErrorKind::kTargetUnwritable,
+                    {.message = fmt::format("{} lists {}, asked for keys that begin with {}",
+                                            parts_.bucket.describe(), object.key, prefix),
+                     .remedy = "See whether the URL is that of an S3 service."});
+      }
+      objects.push_back(std::move(object));
+    }
     if (!listing.truncated) break;
-    if (listing.next_token == token) {
+    if (!tokens.insert(listing.next_token).second) {
       throw Error(ErrorKind::kTargetUnwritable,
                   {.message = fmt::format("{} gives the same page of its list of objects again and again",
                                           parts_.bucket.describe()),
@@ -413,21 +404,22 @@ std::vector<ListedUpload> S3Client::list_multipart_uploads(const std::string& pr
   std::vector<ListedUpload> uploads;
   std::string next_key;
   std::string next_upload_id;
+  std::set<std::pair<std::string, std::string>> pages;
   while (true) {
     NameValues query = {{"uploads", ""}, {"encoding-type", "url"}};
     // MinIO takes a prefix for a whole key, so elsewhere than at AWS all uploads of the bucket are asked for.
-    if (is_aws(parts_.bucket.address.host)) query.emplace_back("prefix", prefix);
+    if (is_aws_host(parts_.bucket.address.host)) query.emplace_back("prefix", prefix);
     if (!next_key.empty()) {
       query.emplace_back("key-marker", next_key);
       query.emplace_back("upload-id-marker", next_upload_id);
     }
     Outcome outcome = call(kListUploads, request("GET", "", std::move(query)), "");
-    if (!outcome.succeeded) throw refused(kListUploads, "", outcome.response, outcome.error);
+    if (!outcome.succeeded) throw refused(kListUploads, "", outcome);
     UploadListing listing = parse_upload_listing(outcome.response.body);
     for (ListedUpload& upload : listing.uploads) {
       if (upload.key.starts_with(prefix)) uploads.push_back(std::move(upload));
     }
-    bool moves_on = listing.next_key != next_key || listing.next_upload_id != next_upload_id;
+    bool moves_on = pages.emplace(listing.next_key, listing.next_upload_id).second;
     if (!listing.truncated || listing.next_key.empty() || !moves_on) return uploads;
     next_key = std::move(listing.next_key);
     next_upload_id = std::move(listing.next_upload_id);

@@ -64,8 +64,9 @@ inline constexpr int kPartsMax = 10000;
 // s3:DeleteObject, s3:ListBucket, s3:PutObjectTagging for tags and s3:PutObjectAcl for an ACL, and makes use
 // of s3:AbortMultipartUpload and s3:ListBucketMultipartUploads. No object is ever read.
 //
-// Every call is tried again while the reason may pass: statuses 500 to 504 and 429, SlowDown and its like,
-// broken connections and answers that do not come. A stop request ends the waits, not a request under way.
+// Every call is tried again while the reason may pass: statuses from 500 on (but 501, 505 and 507), 408 and
+// 429, SlowDown and its like, broken connections, answers that do not come, and bodies behind a good status
+// that are not the answer. A stop request ends the waits, not a request under way.
 // Throws Error(kTargetAuthentication, kTargetPrivilege, kTargetConfiguration, kTargetTls, kTargetFull,
 // kTargetUnwritable), and kTargetUnreachable when the schedule has ended. Thread-safe.
 class S3Client {
@@ -98,7 +99,8 @@ class S3Client {
   UploadedPart upload_part(const std::string& key, const std::string& upload_id, int number,
                            std::string_view bytes);
   // The parts by number. Where it took more than one attempt, whatever the last one's answer, the listing
-  // tells: the object counts as written if it is there with `bytes`.
+  // tells: the object counts as written if it is there with `bytes`. It may be there too when the schedule
+  // has ended without an answer; writing it anew does no harm.
   void complete_multipart_upload(const std::string& key, const std::string& upload_id,
                                  const std::vector<UploadedPart>& parts, std::int64_t bytes);
   // One that is not there is no error.
@@ -107,7 +109,8 @@ class S3Client {
   // A key that is not there is no error.
   void delete_object(const std::string& key);
 
-  // The objects whose keys begin with `prefix`; no more than `limit`.
+  // The objects whose keys begin with `prefix`; no more than `limit`. Throws Error(kTargetUnwritable) for a
+  // listing that holds other keys or does not come to an end.
   std::vector<ListedObject> list_objects(const std::string& prefix, std::size_t limit = SIZE_MAX);
   std::vector<ListedUpload> list_multipart_uploads(const std::string& prefix);
 
@@ -120,9 +123,9 @@ class S3Client {
   HttpRequest request(std::string_view method, const std::string& key, NameValues query = {}) const;
   Outcome call(const Action& action, const HttpRequest& request, const std::string& key);
   Outcome call_with_attributes(const Action& action, HttpRequest request, const std::string& key);
-  base::Error refused(const Action& action, const std::string& key, const HttpResponse& response,
-                      const ServiceError& error) const;
+  base::Error refused(const Action& action, const std::string& key, const Outcome& outcome) const;
   static bool is_gone(const Outcome& outcome);
+  bool is_written(const std::string& key, std::int64_t bytes);
   base::Error lost_upload(const std::string& key) const;
   bool correct_clock(const HttpResponse& response, const ServiceError& error);
   double random();
@@ -131,6 +134,7 @@ class S3Client {
   std::atomic<std::int64_t> clock_offset_{0};  // Microseconds that the service is ahead.
   std::atomic<bool> had_answer_{false};
   std::atomic<bool> without_encryption_{false};
+  std::atomic<bool> wants_md5_{false};
   std::mutex random_mutex_;
   std::minstd_rand random_;
 };

@@ -22,16 +22,16 @@ class S3ClientServerTest : public testing::Test {
     static int tests = 0;
     prefix_ = "test" + std::to_string(++tests) + "-" + std::to_string(::getpid()) + "/";
     Environment environment = Environment::of_process();
-    std::shared_ptr<Http> http = make_http({});
-    std::shared_ptr<CredentialSource> credentials =
-        make_credential_chain({.environment = environment, .http = http, .clock = base::Clock::real()});
+    http_ = make_http({});
+    credentials_ =
+        make_credential_chain({.environment = environment, .http = http_, .clock = base::Clock::real()});
     // Moved from variables: GCC 12 takes members of an unfinished aggregate for uninitialised.
     Bucket bucket = locate_bucket(url, "client", environment.region().value_or("us-east-1"), {});
     ObjectAttributes attributes;
     S3Client::Parts parts{.bucket = std::move(bucket),
                           .attributes = std::move(attributes),
-                          .http = std::move(http),
-                          .credentials = std::move(credentials),
+                          .http = http_,
+                          .credentials = credentials_,
                           .clock = base::Clock::real()};
     client_ = std::make_unique<S3Client>(std::move(parts));
   }
@@ -43,6 +43,20 @@ class S3ClientServerTest : public testing::Test {
     return keys;
   }
 
+  // The client itself reads nothing.
+  std::string tags_of(const std::string& key) {
+    HttpRequest request{.method = "GET",
+                        .address = client_->bucket().address,
+                        .path = client_->bucket().base_path + "/" + key,
+                        .query = {{"tagging", ""}},
+                        .headers = {{"x-amz-content-sha256", sha256_hex("")}}};
+    sign(request, credentials_->get({}), {.region = client_->bucket().region, .service = "s3"},
+         base::Clock::real().now());
+    return http_->send(request, {}).body;
+  }
+
+  std::shared_ptr<Http> http_;
+  std::shared_ptr<CredentialSource> credentials_;
   std::string prefix_;
   std::unique_ptr<S3Client> client_;
 };
@@ -104,6 +118,14 @@ TEST_F(S3ClientServerTest, AnAbortedUploadIsGone) {
   client_->abort_multipart_upload(key, id);
   EXPECT_TRUE(client_->list_multipart_uploads(prefix_).empty());
   EXPECT_THROW(client_->upload_part(key, id, 2, "part"), base::Error);
+}
+
+TEST_F(S3ClientServerTest, TagsAnObject) {
+  client_->put_object(prefix_ + "k", "1", {{"table", "a b"}, {"schema", "public"}});
+  EXPECT_NE(tags_of(prefix_ + "k").find("<Value>a b</Value>"), std::string::npos);
+  client_->put_object(prefix_ + "k", "1", {{"table", "c"}});
+  EXPECT_NE(tags_of(prefix_ + "k").find("<Key>table</Key><Value>c</Value>"), std::string::npos);
+  EXPECT_EQ(tags_of(prefix_ + "k").find("schema"), std::string::npos);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "aws/s3_client.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "aws/test_http.h"
@@ -19,7 +20,10 @@ class KnownKeys final : public CredentialSource {
     return {.access_key_id = "AKIA" + std::to_string(generation),
             .secret_access_key = base::Secret("geheim")};
   }
-  void expired() override { ++generation; }
+  void expired(const std::string& access_key_id) override {
+    EXPECT_EQ(access_key_id, "AKIA" + std::to_string(generation));
+    ++generation;
+  }
 
   int generation = 1;
 };
@@ -119,11 +123,13 @@ TEST_F(S3ClientTest, TriesAgainWhatMayPass) {
   http_->break_connection();
   http_->answer_error(400, "RequestTimeout");
   http_->answer(429);
+  http_->answer_error(400, "BadDigest");
+  http_->answer(520);
   http_->answer(200);
   client().put_object("k", "bytes");
-  EXPECT_EQ(http_->sent.size(), 6U);
+  EXPECT_EQ(http_->sent.size(), 8U);
   for (const auto& sent : http_->sent) EXPECT_EQ(sent.body, "bytes");
-  ASSERT_EQ(clock_.waits.size(), 5U);
+  ASSERT_EQ(clock_.waits.size(), 7U);
   std::int64_t whole = 100;
   for (auto wait : clock_.waits) {
     EXPECT_GE(wait.count(), whole / 2);
@@ -171,6 +177,18 @@ TEST_F(S3ClientTest, CorrectsItsClockOnce) {
   EXPECT_EQ(error_of([&] { client().put_object("k", ""); }).kind(), ErrorKind::kTargetConfiguration);
 }
 
+TEST_F(S3ClientTest, SaysOnceThatClocksDiffer) {
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 2; ++i) {
+    http_->answer_error(403, "RequestTimeTooSkewed", {{"date", "Sun, 30 Aug 2015 14:36:00 GMT"}});
+    http_->answer(200);
+    client().put_object("k", "");
+  }
+  std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("differ by 7200 s"), std::string::npos) << log;
+  EXPECT_EQ(log.find("differ by"), log.rfind("differ by")) << log;
+}
+
 TEST_F(S3ClientTest, FetchesCredentialsAnewWhenTheyHaveExpired) {
   http_->answer_error(400, "ExpiredToken");
   http_->answer(200);
@@ -201,7 +219,33 @@ TEST_F(S3ClientTest, KeepsEncryptionThatWasNamedAndForOtherRefusals) {
   attributes_.encryption_may_be_left_out = true;
   http_->answer_error(403, "AccessDenied");
   EXPECT_EQ(error_of([&] { client().put_object("k", ""); }).kind(), ErrorKind::kTargetPrivilege);
-  EXPECT_EQ(http_->sent.size(), 2U);
+  // Of the object, not of a header.
+  http_->answer_error(400, "EntityTooLarge");
+  EXPECT_EQ(error_of([&] { client().put_object("k", ""); }).kind(), ErrorKind::kTargetUnwritable);
+  EXPECT_EQ(http_->sent.size(), 3U);
+}
+
+// What AWS says, and what MinIO says.
+TEST_F(S3ClientTest, SendsAnMd5ToABucketThatWantsOne) {
+  for (const char* message :
+       {"Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests "
+        "with Object Lock parameters",
+        "Missing required header for this request: Content-Md5."}) {
+    client_.reset();
+    http_->sent.clear();
+    http_->answer(400,
+                  fmt::format("<Error><Code>InvalidRequest</Code><Message>{}</Message></Error>", message));
+    for (int i = 0; i < 3; ++i) http_->answer(200);
+    client().put_object("k", "bytes");
+    client().upload_part("k", "u", 1, "bytes");
+    client().put_object_tagging("k", {});
+    ASSERT_EQ(http_->sent.size(), 4U);
+    EXPECT_EQ(http_->sent[0].header("content-md5"), "");
+    EXPECT_EQ(http_->sent[1].header("content-md5"), "SzpiGLs+OnMD6KFxpg/Pkg==");
+    EXPECT_EQ(http_->sent[2].header("content-md5"), "SzpiGLs+OnMD6KFxpg/Pkg==");
+    EXPECT_EQ(http_->sent[3].header("content-md5").size(), 24U);
+  }
+  EXPECT_TRUE(clock_.waits.empty());
 }
 
 TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
@@ -209,9 +253,44 @@ TEST_F(S3ClientTest, CompletingMayFailBehindAGoodStatus) {
   http_->answer(200, "<CompleteMultipartUploadResult/>");
   http_->answer(200, "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents></ListBucketResult>");
   client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
-  http_->answer_error(200, "InvalidPart");
-  EXPECT_EQ(error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind(),
-            ErrorKind::kTargetUnwritable);
+  EXPECT_TRUE(http_->done());
+  auto kind_behind_200 = [&](const char* code) {
+    http_->answer_error(200, code);
+    return error_of([&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); }).kind();
+  };
+  EXPECT_EQ(kind_behind_200("AccessDenied"), ErrorKind::kTargetPrivilege);
+  EXPECT_EQ(kind_behind_200("NoSuchUpload"), ErrorKind::kTargetUnreachable);
+  EXPECT_TRUE(http_->done());
+}
+
+TEST_F(S3ClientTest, CompletingIsBelievedInItsOwnWordsOnly) {
+  for (const char* body : {"", "<CompleteMultipartUploadResult><Key>k</Key>", "<html><p>Welcome</p></html>",
+                           "<Error><Message>no code</Message></Error>"}) {
+    http_->answer(200, body);
+    http_->answer(200, "<CompleteMultipartUploadResult/>");
+    http_->answer(200,
+                  "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents></ListBucketResult>");
+    client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
+    EXPECT_TRUE(http_->done()) << body;
+  }
+  // What keeps a connection open may come first.
+  http_->answer(200, " \n<?xml version=\"1.0\"?><CompleteMultipartUploadResult/>");
+  client().complete_multipart_upload("k", "u", {{1, "e"}}, 4);
+  EXPECT_TRUE(http_->done());
+}
+
+TEST_F(S3ClientTest, TriesAgainWhatFailsBehindAGoodStatus) {
+  const std::string made =
+      "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+  http_->answer_error(200, "SlowDownWrite");
+  http_->answer(200, made.substr(0, 60));
+  http_->answer(200, made);
+  EXPECT_FALSE(client().create_multipart_upload("k").is_only);
+  http_->answer_error(200, "XMinioServerNotInitialized");
+  http_->answer(200, "<ListBucketResult><Contents>");
+  http_->answer(200, "<ListBucketResult/>");
+  EXPECT_TRUE(client().list_objects("").empty());
+  EXPECT_TRUE(http_->done());
 }
 
 TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
@@ -230,6 +309,21 @@ TEST_F(S3ClientTest, KnowsAnUploadWhoseCompletionWasNotAnswered) {
                 ErrorKind::kTargetUnreachable)
           << other;
     }
+  }
+  // Another refusal of a repeated attempt does not tell either.
+  for (bool is_there : {true, false}) {
+    http_->break_connection();
+    http_->answer_error(400, "InvalidPart");
+    http_->answer(200, is_there ? "<ListBucketResult><Contents><Key>k</Key><Size>4</Size></Contents>"
+                                  "</ListBucketResult>"
+                                : "<ListBucketResult/>");
+    auto complete = [&] { client().complete_multipart_upload("k", "u", {{1, "e"}}, 4); };
+    if (is_there) {
+      EXPECT_NO_THROW(complete());
+    } else {
+      EXPECT_EQ(error_of(complete).vendor_code(), "InvalidPart");
+    }
+    EXPECT_TRUE(http_->done());
   }
   // Without a lost answer it was never written.
   http_->answer_error(404, "NoSuchUpload");
@@ -299,6 +393,28 @@ TEST_F(S3ClientTest, RefusesAListingThatDoesNotMoveOn) {
       "</ListBucketResult>";
   http_->answer(200, page);
   http_->answer(200, page);
+  EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
+
+  for (const char* token : {"a", "b", "a"}) {
+    http_->answer(200,
+                  fmt::format("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{}"
+                              "</NextContinuationToken></ListBucketResult>",
+                              token));
+  }
+  EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
+  for (const char* key : {"a", "b", "a"}) {
+    http_->answer(200,
+                  fmt::format("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>{}"
+                              "</NextKeyMarker></ListMultipartUploadsResult>",
+                              key));
+  }
+  EXPECT_TRUE(client().list_multipart_uploads("p/").empty());
+}
+
+TEST_F(S3ClientTest, RefusesAListingOfKeysThatNobodyAskedFor) {
+  http_->answer(200,
+                "<ListBucketResult><Contents><Key>p/1</Key></Contents><Contents><Key>q</Key></Contents>"
+                "</ListBucketResult>");
   EXPECT_EQ(error_of([&] { client().list_objects("p/"); }).kind(), ErrorKind::kTargetUnwritable);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include <algorithm>
 
@@ -15,7 +16,7 @@ constexpr std::string_view kBucketScheme = "s3://";
 // AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
 std::string service_url() {
   const char* ignored = ::getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-  if (ignored != nullptr && std::string_view(ignored) == "true") return {};
+  if (ignored != nullptr && ::strcasecmp(ignored, "true") == 0) return {};
   for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}) {
     const char* url = ::getenv(name);
     if (url != nullptr && *url != '\0') return url;

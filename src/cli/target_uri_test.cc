@@ -39,8 +39,10 @@ TEST_F(TargetUri, TakesTheServiceFromTheEnvironment) {
   ::setenv("AWS_ENDPOINT_URL_S3", "http://s3:2", 1);
   EXPECT_EQ(parse_target_uri("s3://lake").endpoint_url, "http://s3:2");
   EXPECT_EQ(parse_target_uri("file:///data").endpoint_url, "file:///data");
-  ::setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true", 1);
-  EXPECT_EQ(parse_target_uri("s3://lake").endpoint_url, "");
+  for (const char* yes : {"true", "True"}) {
+    ::setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", yes, 1);
+    EXPECT_EQ(parse_target_uri("s3://lake").endpoint_url, "");
+  }
 }
 
 TEST_F(TargetUri, IsThePlaceHoweverItIsWritten) {

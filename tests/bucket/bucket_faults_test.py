@@ -10,6 +10,7 @@ from ferry_command import DEADLINE_S, wait_for
 from s3_gateway import Fault
 
 FOLLOW = [*CSV, "--follow", "--set", "CdcMaxBatchInterval=1"]
+CLIENT_ATTEMPTS = 10  # After which the client gives up, and the task tries again.
 MARKER = "INSERT INTO small (note) VALUES ('marker')"
 AROUND_PUBLISH = ("before_object_intent", "after_object_intent", "before_object_publish", "after_object_publish",
                   "before_object_done", "after_object_done")
@@ -115,8 +116,20 @@ class LostAnswersTest(FaultCase):
         command = self.follow()
         command.wait_for_output("following changes")
         self.gateway.inject("PutObject", Fault.answer(503, "SlowDown"), times=None)
+        before = self.gateway.counts()["PutObject"]
         self.server.sql("INSERT INTO small (note) VALUES ('waits')")
-        wait_for(lambda: self.gateway.counts()["PutObject"] > 5, "attempts")
+        command.wait_until(lambda: self.gateway.counts()["PutObject"] > before + CLIENT_ATTEMPTS, "attempts after the client's last",
+                           DEADLINE_S * 3)
+        self.gateway.clear()
+        self.finish(command)
+
+    def test_a_stop_while_the_service_slows_down_loses_nothing(self) -> None:
+        command = self.follow()
+        command.wait_for_output("following changes")
+        before = self.gateway.counts()["PutObject"]
+        self.gateway.inject("PutObject", Fault.answer(503, "SlowDown"), times=None)
+        self.server.sql("INSERT INTO small (note) VALUES ('waits')")
+        command.wait_until(lambda: self.gateway.counts()["PutObject"] > before, "an attempt")
         command.stop()
         self.gateway.clear()
         self.finish(self.follow())

@@ -80,14 +80,17 @@ class RequestsTest(BucketCase):
         self.make_wide_table(rows=6000)
         self.server.sql("CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small VALUES (1)")
         # The service need not know keys, ACLs and owners.
-        for action in ("PutObject", "CreateMultipartUpload"):
+        for action in ("PutObject", "UploadPart"):
             self.gateway.inject(action, Fault.answer(200, ""), times=None)
+        self.gateway.inject("CreateMultipartUpload", Fault.answer_body(
+            200, "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"), times=None)
+        self.gateway.inject("CompleteMultipartUpload", Fault.answer_body(200, "<CompleteMultipartUploadResult/>"), times=None)
         self.gateway.inject("DeleteObject", Fault.answer(204, ""), times=None)
         self.gateway.inject("ListObjectsV2", Fault.answer_body(200, "<ListBucketResult></ListBucketResult>"), times=None)
         self.gateway.inject("ListMultipartUploads", Fault.answer_body(200, "<ListMultipartUploadsResult/>"), times=None)
         document = self.document(EncryptionMode="sse-kms", ServerSideEncryptionKmsKeyId="arn:key",
                                 CannedAclForObjects="bucket-owner-full-control", ExpectedBucketOwner="111122223333")
-        self.start("run", document).wait()
+        self.succeed(self.start("run", document))
         for action in ("PutObject", "CreateMultipartUpload"):
             self.assertEqual(self.header_of(action, "x-amz-server-side-encryption"), {"aws:kms"}, action)
             self.assertEqual(self.header_of(action, "x-amz-server-side-encryption-aws-kms-key-id"), {"arn:key"})
@@ -142,10 +145,25 @@ class RequestsTest(BucketCase):
             self.assertEqual(found, {"k": "v"} if "/small/" in key else of_wide, key)
         self.require_clean_gateway()
 
-    def test_a_policy_of_four_rights_is_enough(self) -> None:
+    def test_a_bucket_that_wants_a_digest_of_each_object_gets_it(self) -> None:
+        self.make_wide_table(rows=6000)
+        for action in ("PutObject", "UploadPart"):
+            self.gateway.inject(action, Fault.answer_body(
+                400, "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP header is required for "
+                     "Put Object requests with Object Lock parameters</Message></Error>"),
+                times=None, only=lambda call: "content-md5" not in call.headers)
+        self.succeed(self.copy(f"s3://{BUCKET}", *CSV))
+        # The probe is told; all that follows knows.
+        self.assertEqual([call.action for call in self.gateway.calls if call.action in ("PutObject", "UploadPart")
+                          and "content-md5" not in call.headers], ["PutObject"])
+        self.compare("wide")
+        self.require_clean_gateway()
+
+    def test_a_policy_of_three_rights_is_enough(self) -> None:
+        """Those of docs/s3.md: to put, to delete and to list."""
         self.make_wide_table(rows=6000)
         self.s3.reader.begin_upload(BUCKET, "public/wide/LOAD00000001.csv")
-        for action in ("AbortMultipartUpload", "ListMultipartUploads"):
+        for action in ("AbortMultipartUpload", "ListMultipartUploads", "PutObjectTagging"):
             self.gateway.inject(action, Fault.answer(403, "AccessDenied"), times=None)
         self.succeed(self.copy(f"s3://{BUCKET}", *CSV))
         self.compare("wide")

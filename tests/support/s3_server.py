@@ -22,7 +22,6 @@ import hmac
 import http.client
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +36,6 @@ ACCESS_KEY, SECRET_KEY, REGION = "ferrykey", "ferrysecret", "us-east-1"
 READY_DEADLINE_S = 60
 SKIPPED = 77  # The exit code of a test that could not run.
 POLL_INTERVAL_S = 0.05
-NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
 class S3ServerError(Exception):
@@ -218,11 +216,6 @@ class S3Server:
             return False
         finally:
             connection.close()
-
-    def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(READY_DEADLINE_S)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <exception>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -163,11 +164,12 @@ class Upload {
     parts_.push_back(part.get());
   }
 
-  // What is left costs room, and the next start looks for it again.
+  // What is left costs room, and the next start looks for it again. Called by the destructor, so nothing is
+  // thrown.
   void abort(const std::string& id) {
     try {
       client_.abort_multipart_upload(key_, id);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       base::log_info(base::kTaskManager, "an unfinished upload of {} is left: {}", key_, error.what());
     }
   }
@@ -178,7 +180,7 @@ class Upload {
       for (const aws::ListedUpload& other : client_.list_multipart_uploads(key_)) {
         if (other.key == key_ && other.upload_id != id_) abort(other.upload_id);
       }
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       base::log_info(base::kTaskManager, "an unfinished upload of {} may be left: {}", key_, error.what());
     }
   }
@@ -304,14 +306,14 @@ class BucketStore final : public ObjectStore {
   const std::vector<aws::ListedUpload>& uploads_at_start() {
     std::lock_guard lock(mutex_);
     if (uploads_) return *uploads_;
-    uploads_.emplace();
     try {
-      *uploads_ = client_->list_multipart_uploads(folder_);
+      uploads_ = client_->list_multipart_uploads(folder_);
     } catch (const Error& error) {
       // Not every user may, and not every service can.
       if (base::facts_of(error.kind()).recovery == base::Recovery::kRecoverable) throw;
       base::log_info(base::kTaskManager, "uploads that killed runs left are not looked for: {}",
                      error.what());
+      uploads_.emplace();
     }
     return *uploads_;
   }

@@ -26,7 +26,7 @@ class KnownKeys final : public aws::CredentialSource {
   aws::Credentials get(std::stop_token) override {
     return {.access_key_id = "key", .secret_access_key = base::Secret("secret")};
   }
-  void expired() override {}
+  void expired(const std::string&) override {}
 };
 
 // A bucket in memory, with one upload for each key. Parts wait while it is held.
@@ -35,8 +35,17 @@ class MemoryBucket final : public aws::Http {
   aws::HttpResponse send(const aws::HttpRequest& request, std::stop_token) override {
     std::unique_lock lock(mutex_);
     std::string action = request.method;
-    for (const auto& [name, value] : request.query) action += ' ' + name;
+    aws::NameValues query = request.query;
+    std::ranges::sort(query);
+    for (const auto& [name, value] : query) action += ' ' + name;
     requests.push_back(action);
+    if (action == "GET encoding-type uploads") {
+      if (failing_listings > 0 && failing_listings-- > 0) return {.status = 503};
+      return {.status = 200,
+              .body =
+                  "<ListMultipartUploadsResult><Upload><Key>t/LOAD00000001.csv</Key><UploadId>u</UploadId>"
+                  "</Upload></ListMultipartUploadsResult>"};
+    }
     if (action == "POST uploads") {
       return {
           .status = 200,
@@ -72,6 +81,7 @@ class MemoryBucket final : public aws::Http {
   std::vector<std::string> requests;
   int under_way_max = 0;
   bool refuses_parts = false;
+  int failing_listings = 0;
 
  private:
   std::mutex mutex_;
@@ -87,6 +97,9 @@ class BucketStoreTest : public testing::Test {
     std::string name = fs::temp_directory_path() / "ferry-bucket-store-XXXXXX";
     ASSERT_NE(::mkdtemp(name.data()), nullptr);
     scratch_ = name;
+    make_store({});
+  }
+  void make_store(const aws::RetrySchedule& schedule) {
     aws::Bucket bucket = aws::locate_bucket("http://h", "lake", "us-east-1", {});
     aws::ObjectAttributes attributes;
     std::shared_ptr<aws::CredentialSource> keys = std::make_shared<KnownKeys>();
@@ -94,7 +107,8 @@ class BucketStoreTest : public testing::Test {
                                .attributes = std::move(attributes),
                                .http = http_,
                                .credentials = std::move(keys),
-                               .clock = base::Clock::real()};
+                               .clock = base::Clock::real(),
+                               .schedule = schedule};
     store_ = make_bucket_store(std::make_shared<aws::S3Client>(std::move(parts)), scratch_, "");
   }
   void TearDown() override { fs::remove_all(scratch_); }
@@ -161,6 +175,17 @@ TEST_F(BucketStoreTest, AnObjectThatIsGivenUpIsAborted) {
   store_->stage(known("t/k"))->write(bytes_of(kPartBytes));
   EXPECT_EQ(http_->requests.back(), "DELETE uploadId");
   EXPECT_TRUE(http_->objects.empty());
+}
+
+// What one sweep could not find out is not taken for nothing by the next.
+TEST_F(BucketStoreTest, SweepsAfterAListingThatFailed) {
+  constexpr int kAttempts = 3;
+  http_->failing_listings = kAttempts;
+  store_.reset();
+  make_store({.attempts_max = kAttempts, .first_wait = {}, .longest_wait = {}});
+  EXPECT_THROW(store_->sweep("t/"), base::Error);
+  store_->sweep("t/");
+  EXPECT_EQ(http_->requests.back(), "DELETE uploadId");
 }
 
 TEST_F(BucketStoreTest, TwoPartsOfAnObjectAreUnderWay) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 
 #include "base/error.h"
@@ -68,7 +69,10 @@ std::optional<aws::BucketStyle> style_of(const SettingReader& settings) {
 
 BucketSettings bucket_of(const model::Endpoint& endpoint, const SettingReader& settings) {
   const std::string& name = settings.text("BucketName");
-  if (name.empty() || name.find_first_of("/\\:@?# ") != std::string::npos) {
+  bool is_name = std::ranges::all_of(name, [](unsigned char c) {
+    return (c < 0x80 && std::isalnum(c) != 0) || c == '.' || c == '-' || c == '_';
+  });
+  if (name.empty() || !is_name || name == "." || name == "..") {
     throw Error(ErrorKind::kDocumentInvalid,
                 Error::Parts{.message = fmt::format("BucketName '{}' is no bucket's name", name),
                              .remedy = "Give the bucket's name; a folder in it is BucketFolder."});

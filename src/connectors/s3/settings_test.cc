@@ -51,7 +51,8 @@ TEST(S3TargetSettings, RefusesWhatIsNoPlace) {
   EXPECT_EQ(refusal_of("file://relative", {}), ErrorKind::kUnsupported);
   EXPECT_EQ(refusal_of("http://user@h", {{"BucketName", "lake"}}), ErrorKind::kDocumentInvalid);
   EXPECT_EQ(refusal_of("http://h", {}), ErrorKind::kDocumentInvalid);
-  EXPECT_EQ(refusal_of("http://h", {{"BucketName", "lake/raw"}}), ErrorKind::kDocumentInvalid);
+  for (const char* bad : {"lake/raw", "lake\n", "la%6be", "[lake]", "l\u00e4ke", ".."})
+    EXPECT_EQ(refusal_of("http://h", {{"BucketName", bad}}), ErrorKind::kDocumentInvalid) << bad;
   EXPECT_EQ(refusal_of("http://h", {{"BucketName", "lake"}, {"ExpectedBucketOwner", "1\r\nx: y"}}),
             ErrorKind::kDocumentInvalid);
   EXPECT_EQ(refusal_of("http://h", {{"BucketName", "lake"}, {"BucketFolder", "../x"}}),
