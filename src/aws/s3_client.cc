@@ -52,6 +52,18 @@ void add_tags(HttpRequest& request, const NameValues& tags) {
   if (!tags.empty()) request.headers.emplace_back("x-amz-tagging", encoded);
 }
 
+// Content-MD5, which S3 wants with some bodies.
+std::string md5_base64(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (::EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, ::EVP_md5(), nullptr) != 1) {
+    throw Error(ErrorKind::kInternal, "MD5 is not to be had");
+  }
+  std::array<unsigned char, 32> text{};
+  int length = ::EVP_EncodeBlock(text.data(), digest.data(), static_cast<int>(size));
+  return {reinterpret_cast<const char*>(text.data()), static_cast<std::size_t>(length)};
+}
+
 // A bucket whose objects are locked against removal takes no object without a digest that the service keeps
 // (Amazon S3 User Guide, "Locking objects with Object Lock"). Only the message says so.
 bool asks_for_md5(const ServiceError& error) {

@@ -235,15 +235,13 @@ TEST_F(S3ClientTest, SendsAnMd5ToABucketThatWantsOne) {
     http_->sent.clear();
     http_->answer(400,
                   fmt::format("<Error><Code>InvalidRequest</Code><Message>{}</Message></Error>", message));
-    for (int i = 0; i < 3; ++i) http_->answer(200);
+    for (int i = 0; i < 2; ++i) http_->answer(200);
     client().put_object("k", "bytes");
     client().upload_part("k", "u", 1, "bytes");
-    client().put_object_tagging("k", {});
-    ASSERT_EQ(http_->sent.size(), 4U);
+    ASSERT_EQ(http_->sent.size(), 3U);
     EXPECT_EQ(http_->sent[0].header("content-md5"), "");
     EXPECT_EQ(http_->sent[1].header("content-md5"), "SzpiGLs+OnMD6KFxpg/Pkg==");
     EXPECT_EQ(http_->sent[2].header("content-md5"), "SzpiGLs+OnMD6KFxpg/Pkg==");
-    EXPECT_EQ(http_->sent[3].header("content-md5").size(), 24U);
   }
   EXPECT_TRUE(clock_.waits.empty());
 }

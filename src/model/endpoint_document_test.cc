@@ -191,10 +191,11 @@ TEST(ExtraConnectionAttributes, RealStringsAreRead) {
   EXPECT_EQ(csv.text("CsvDelimiter"), ",");
   EXPECT_EQ(csv.choice("CannedAclForObjects"), "bucket-owner-full-control");
 
-  // What this version does not carry out is refused, not ignored.
-  EXPECT_THROW(s3_with_attributes(
-                   "DatePartitionEnabled=true;DatePartitionSequence=YYYYMMDDHH;DatePartitionDelimiter=SLASH"),
-               base::Error);
+  auto fourth = s3_with_attributes(
+      "DatePartitionEnabled=true;DatePartitionSequence=yyyymmddhh;DatePartitionDelimiter=SLASH");
+  SettingReader partitions(fourth.endpoint, EndpointRole::kTarget);
+  EXPECT_TRUE(partitions.boolean("DatePartitionEnabled"));
+  EXPECT_EQ(partitions.choice("DatePartitionSequence"), "YYYYMMDDHH");
 }
 
 TEST(ExtraConnectionAttributes, GrammarIsTolerant) {
