@@ -309,12 +309,12 @@ class NamesAndBytes(FolderTest):
     def test_other_tables(self) -> None:
         folder = self.folder(CSV)
         folder.load(1, [(1, "A", "X")])
-        replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)])
+        replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)], Layout())
         for name in ("hr/emp_old", "sales", ".state"):
             with self.subTest(name):
                 (folder.root / name).mkdir()
                 with self.assertRaises(FilesError):
-                    replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)])
+                    replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)], Layout())
                 (folder.root / name).rmdir()
 
     def test_wrong_columns(self) -> None:
