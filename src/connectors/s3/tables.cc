@@ -48,7 +48,7 @@ class S3TargetTables final : public connector::TargetTables {
     std::string prefix = prefix_of(table);
     if (request.mode != PrepMode::kDoNothing) {
       for (const ObjectRecord& object : target_->journal().objects(table)) {
-        target_->store().remove(object.key);
+        target_->remove(object.key);
         target_->journal().forget(table, object.key);
       }
     }
@@ -67,7 +67,7 @@ class S3TargetTables final : public connector::TargetTables {
   void discard_load(const model::TableName& table, std::uint64_t load_epoch) override {
     for (const ObjectRecord& object : target_->journal().objects(table)) {
       if (object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch)
-        target_->store().remove(object.key);
+        target_->remove(object.key);
     }
     target_->journal().forget_load(table, load_epoch);
   }
@@ -75,7 +75,7 @@ class S3TargetTables final : public connector::TargetTables {
   void discard_changes(const model::TableName& table, const model::StreamPosition& commit) override {
     for (const ObjectRecord& object : target_->journal().objects(table)) {
       if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
-      target_->store().remove(object.key);
+      target_->remove(object.key);
       target_->journal().forget(table, object.key);
     }
   }
