@@ -66,8 +66,7 @@ class S3TargetTables final : public connector::TargetTables {
 
   void discard_load(const model::TableName& table, std::uint64_t load_epoch) override {
     for (const ObjectRecord& object : target_->journal().objects(table)) {
-      if (object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch)
-        target_->remove(object.key);
+      if (object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch) target_->remove(object.key);
     }
     target_->journal().forget_load(table, load_epoch);
   }
