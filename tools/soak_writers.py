@@ -2,7 +2,7 @@
 
 What a writer does depends on its seed alone and never on the source's answers: it knows its rows itself, and
 owns the rows whose `writer` or key says so. The same seed therefore gives the same transactions in the same
-order, however far the run comes. `ACTIONS` is the table of what a writer can do, with weights; a new kind of
+order, however far the run comes; only the names of tables depend on when they may be renamed. `ACTIONS` is the table of what a writer can do, with weights; a new kind of
 change is one function and one line there. Changes of the tables themselves are in soak_ddl.py.
 
 Every update of a row with a key raises its `version` by one, so that replay notices each lost or doubled one.
@@ -104,6 +104,10 @@ TOUCHES = {
     "keyless_append": "INSERT INTO soak.keyless_append VALUES (-2, '2020-01-01Z', 0, 'touched')",
 }
 
+# A transaction of BULK_ROWS large rows, with keys that no writer gives.
+BULK = (f"INSERT INTO soak.keyed_bulk SELECT -nextval('soak.marker_id_seq'), 0, repeat(md5(n::text), {BULK_REPEATS}) "
+        f"FROM generate_series(1, {BULK_ROWS}) AS n")
+
 
 class LiveKeys:
     """The keys of one writer's rows in one table, in an order that its plan alone decides; changes can be undone."""
@@ -154,8 +158,10 @@ class LiveKeys:
 class Writer:
     """One connection and its plan. Runs in a thread of its own; the gate stops it between two transactions."""
 
-    def __init__(self, dsn: str, seed: int, number: int, writers: int, rows: int, gate: Gate) -> None:
+    def __init__(self, dsn: str, seed: int, number: int, writers: int, rows: int, gate: Gate,
+                 ddl: float = soak_ddl.PROBABILITY) -> None:
         self.number = number
+        self.ddl = ddl
         self.random = random.Random(f"{seed}/writer/{number}")
         self.counts: Counter[str] = Counter()
         self.error: Exception | None = None
@@ -174,8 +180,10 @@ class Writer:
             "keyed_full": LiveKeys(list(share(rows // 4))),
             "keyed_by_index": LiveKeys([(key, key * 2) for key in share(rows // 4)]),
             "altered": LiveKeys(list(range(1, soak_ddl.ALTERED_ROWS + 1))),
+            "renamed": LiveKeys(list(range(1, soak_ddl.RENAMED_ROWS + 1))),
         }
         self.altered = soak_ddl.Altered(number)
+        self.renamed = soak_ddl.renamed_table(number)
 
     def run(self) -> None:
         try:
@@ -191,6 +199,9 @@ class Writer:
     def new_key(self) -> int:
         self._next_key += 1
         return self._next_key
+
+    def may_rename_tables(self) -> bool:
+        return self._gate.may_rename_tables
 
     @property
     def newest_key(self) -> int:
@@ -233,18 +244,18 @@ class Writer:
 
     def _transaction(self, connection: psycopg.Connection, cursor: psycopg.Cursor) -> None:
         marks = self._mark()
-        columns = dict(self.altered.columns)
+        columns, renamed = dict(self.altered.columns), self.renamed
         kind = self.random.random()
-        if kind < soak_ddl.PROBABILITY:
+        if kind < self.ddl:
             self.act(cursor, DDL_ACTIONS, 1)
-        elif kind < soak_ddl.PROBABILITY + BULK_PROBABILITY:
+        elif kind < self.ddl + BULK_PROBABILITY:
             self.act(cursor, BULK_ACTIONS, 1)
         else:
             self.act(cursor, ACTIONS, self.random.randint(1, TRANSACTION_ACTIONS_MAX))
         if self.random.random() < ROLLBACK_PROBABILITY:
             connection.rollback()
             self._undo_to(marks)
-            self.altered.columns = columns
+            self.altered.columns, self.renamed = columns, renamed
             self.counts["rollbacks"] += 1
         else:
             connection.commit()
@@ -513,6 +524,7 @@ class Gate:
 
     def __init__(self, rate: float = 0) -> None:
         """`rate` is the most that enter in a second, all together; 0 = as many as can."""
+        self.may_rename_tables = False
         self._interval_s = 1 / rate if rate else 0.0
         self._next_s = 0.0  # When the next one may enter, by the monotonic clock.
         self._changed = threading.Condition()
@@ -557,9 +569,10 @@ class Gate:
 class Writers:
     """All writers and their threads. They begin to work with resume()."""
 
-    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, rate: float = 0) -> None:
+    def __init__(self, dsn: str, seed: int, count: int, rows: int, *, rate: float = 0,
+                 ddl: float = soak_ddl.PROBABILITY) -> None:
         self._gate = Gate(rate)
-        self._writers = [Writer(dsn, seed, number, count, rows, self._gate) for number in range(count)]
+        self._writers = [Writer(dsn, seed, number, count, rows, self._gate, ddl) for number in range(count)]
         self._threads = [threading.Thread(target=writer.run, name=f"writer-{writer.number}", daemon=True)
                          for writer in self._writers]
         for thread in self._threads:
@@ -567,6 +580,14 @@ class Writers:
 
     def resume(self) -> None:
         self._gate.open()
+
+    def allow_renaming_tables(self, allowed: bool) -> None:
+        """A table that is renamed before its load is not found by it, which looks for the names of the start."""
+        self._gate.may_rename_tables = allowed
+
+    def touches(self) -> dict[str, str]:
+        """A statement for each table under the name that it has while the writers pause."""
+        return TOUCHES | soak_ddl.touches(len(self._writers), [writer.renamed for writer in self._writers])
 
     def pause(self) -> None:
         """Returns when every transaction has ended; fails when a writer has failed."""
@@ -593,7 +614,3 @@ def create_tables(dsn: str, rows: int, writers: int) -> None:
         connection.execute(CREATE_TABLES.encode())
         connection.execute(soak_ddl.create_statements(writers).encode())
         connection.execute(FILL_TABLES.format(rows=rows).encode())
-
-
-def touches(writers: int) -> dict[str, str]:
-    return TOUCHES | soak_ddl.touches(writers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -32,8 +33,10 @@ class Recorder:
         self.statements.append("rollback")
 
 
-def plan(seed: int, number: int) -> list[Any]:
-    writer = soak_writers.Writer("", seed, number, 4, ROWS, soak_writers.Gate())
+def plan(seed: int, number: int, *, renames: bool = False) -> list[Any]:
+    gate = soak_writers.Gate()
+    gate.may_rename_tables = renames
+    writer = soak_writers.Writer("", seed, number, 4, ROWS, gate, ddl=0.1)
     recorder = Recorder()
     for _ in range(TRANSACTIONS):
         writer._transaction(recorder, recorder)  # type: ignore[arg-type]
@@ -47,6 +50,13 @@ class Plan(unittest.TestCase):
     def test_other_seed_or_writer_other_plan(self) -> None:
         self.assertNotEqual(plan(7, 0), plan(8, 0))
         self.assertNotEqual(plan(7, 0), plan(7, 1))
+
+    def test_tables_are_renamed_when_they_may_be_and_the_rest_stays(self) -> None:
+        fixed = [str(each) for each in plan(7, 0)]
+        renamed = [str(each) for each in plan(7, 0, renames=True) if "RENAME TO" not in str(each)]
+        self.assertNotIn("_renamed", "".join(each for each in fixed if "moving" in each))
+        self.assertIn("INSERT INTO soak.moving_0_renamed2", "".join(renamed))
+        self.assertEqual([re.sub(r"moving_0\w*", "moving_0", each) for each in renamed], fixed)
 
     def test_plan_has_everything(self) -> None:
         statements = plan(7, 0)

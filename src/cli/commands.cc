@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdio>
 #include <fstream>
@@ -32,6 +33,9 @@ constexpr std::string_view kCopyRowGroupLength = "122880";
 constexpr std::string_view kCopyCodec = "snappy";
 
 constexpr std::string_view kFailOnLobTruncation = "FailTasksOnLobTruncation";
+// How large values would come into a database's table.
+constexpr std::array<std::string_view, 3> kLobModes = {
+    "TargetMetadata.FullLobMode", "TargetMetadata.LobChunkSize", "TargetMetadata.InlineLobMaxSize"};
 
 // A definition with what the commands need beside it.
 struct Task {
@@ -167,11 +171,20 @@ Task run_task(const RunArguments& arguments) {
   TaskDefinition definition = model::parse_task_document(read_document(arguments.document));
   refuse_what_is_not_done(definition);
   std::vector<std::string> warnings = definition.warnings;
+  std::vector<std::string> lob_modes;
   for (const model::StoredOnlySetting& setting : model::stored_only_settings(definition.settings)) {
     // A document with every default in it asks for nothing that does not happen anyway.
-    if (!setting.is_default) {
+    if (setting.is_default) continue;
+    if (std::ranges::find(kLobModes, setting.path) != kLobModes.end()) {
+      lob_modes.push_back(setting.path);
+    } else {
       warnings.push_back(fmt::format("{} has no effect in this version of Ferry", setting.path));
     }
+  }
+  if (!lob_modes.empty()) {
+    warnings.push_back(fmt::format(
+        "{} makes no difference: a file has one form for large values, whole where no limit is set",
+        fmt::join(lob_modes, ", ")));
   }
   mapping::TableMapping mapping = mapping::TableMapping::parse(
       definition.table_mappings,

@@ -31,11 +31,12 @@ std::string_view text_of(engine::TaskEnd end) {
       return "The full load was finished by an earlier run; nothing was done. --restart loads anew.";
     case engine::TaskEnd::kStopped: return "Stopped; the same command goes on from here.";
     case engine::TaskEnd::kAfterFullLoad:
-      return "Stopped after the full load, as StopTaskCachedChangesNotApplied says; the same command goes on "
-             "from here.";
+      return "Stopped after the full load (STOPPED_AFTER_FULL_LOAD), as StopTaskCachedChangesNotApplied "
+             "says; "
+             "the same command goes on from here.";
     case engine::TaskEnd::kAfterCachedChanges:
-      return "Stopped after the cached changes, as StopTaskCachedChangesApplied says; the same command goes "
-             "on from here.";
+      return "Stopped after the cached changes (STOPPED_AFTER_CACHED_EVENTS), as "
+             "StopTaskCachedChangesApplied says; the same command goes on from here.";
   }
   return "";
 }
@@ -120,15 +121,15 @@ void ProgressPrinter::changes_applied(std::int64_t transactions, std::int64_t ro
 void ProgressPrinter::print_summary(const engine::TaskResult& result) {
   std::lock_guard lock(mutex_);
   print("");
-  print(fmt::format("{:<40} {:>14} {:>10} {:>10} {:>10} {:>6} {:>8}", "table", "loaded", "inserts", "updates",
-                    "deletes", "ddls", "errors"));
+  print(fmt::format("{:<40} {:>14} {:>10} {:>10} {:>10} {:>6} {:>8} {:>8}", "table", "loaded", "inserts",
+                    "updates", "deletes", "ddls", "errors", "warnings"));
   for (const engine::TableResult& table : result.tables) {
     const engine::TableStatistics& counts = table.statistics;
-    print(fmt::format("{:<40} {:>14} {:>10} {:>10} {:>10} {:>6} {:>8}{}", model::to_string(table.source),
-                      grouped(table.rows_loaded), grouped(counts.inserts), grouped(counts.updates),
-                      grouped(counts.deletes), grouped(counts.ddls),
-                      grouped(counts.full_load_error_rows + counts.change_error_rows),
-                      table.phase == engine::TablePhase::kError ? "  suspended" : ""));
+    print(fmt::format(
+        "{:<40} {:>14} {:>10} {:>10} {:>10} {:>6} {:>8} {:>8}{}", model::to_string(table.source),
+        grouped(table.rows_loaded), grouped(counts.inserts), grouped(counts.updates), grouped(counts.deletes),
+        grouped(counts.ddls), grouped(counts.full_load_error_rows + counts.change_error_rows),
+        grouped(counts.data_warnings), table.phase == engine::TablePhase::kError ? "  suspended" : ""));
   }
   std::size_t suspended = 0;
   for (const engine::TableResult& table : result.tables) {

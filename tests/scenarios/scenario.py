@@ -31,8 +31,8 @@ NULL_MARKER = "\\N"
 PROBLEM_HINT = "The outputs of ferry:"
 
 
-class NotInstalled(Exception):
-    """The scenario needs a PostgreSQL that this machine does not have."""
+class LeftOut(Exception):
+    """The scenario needs a PostgreSQL that is not there, or is not the one that was asked for."""
 
 
 class Unexpected(AssertionError):
@@ -44,11 +44,21 @@ def default_major() -> int:
     return MAJOR_PREFERRED if MAJOR_PREFERRED in installed else installed[-1]
 
 
+def chosen_major(wanted: int, *, or_later: bool, asked_for: int | None) -> int:
+    """The server of a scenario that wants this one, or this one or a later one, where a run may have asked for one."""
+    major = asked_for or (max(wanted, default_major()) if or_later else wanted)
+    if major < wanted or (major > wanted and not or_later):
+        raise LeftOut(f"it is a scenario of PostgreSQL {wanted}{' and later' if or_later else ''}")
+    return major
+
+
 class Scenery:
     """What the scenarios of one file share: the server, as long as the next one wants the same. Used by one thread."""
 
-    def __init__(self, ferry: Path) -> None:
+    def __init__(self, ferry: Path, major: int | None = None) -> None:
+        """`major`: the server of all scenarios; those that need another one are left out."""
         self.ferry = ferry
+        self.major = major
         self._server: PostgresServer | None = None
         self._wanted: tuple[int, tuple[str, ...]] | None = None
         self._databases = 0
@@ -63,7 +73,7 @@ class Scenery:
     def server(self, major: int, settings: tuple[str, ...]) -> PostgresServer:
         if self._server is None or self._wanted != (major, settings):
             if major not in installed_majors():
-                raise NotInstalled(f"PostgreSQL {major} is not installed")
+                raise LeftOut(f"PostgreSQL {major} is not installed")
             if self._server:
                 self._server.close()
             self._server = PostgresServer(major, settings)
@@ -103,7 +113,7 @@ class Stage:
     def __init__(self, scenery: Scenery, folder: Path) -> None:
         self._scenery = scenery
         self._folder = folder
-        self._major = default_major()
+        self._major = scenery.major or default_major()
         self._settings: tuple[str, ...] = ()
         self._server: PostgresServer | None = None
         self._database = ""
@@ -189,10 +199,11 @@ class Stage:
     # --- Commands about the source ---
 
     def do_server(self, rest: str, _: str) -> None:
-        """server [MAJOR] [name=value…]"""
+        """server [MAJOR|MAJOR-] [name=value…]"""
         words = shlex.split(rest)
-        if words and words[0].isdigit():
-            self._major = int(words.pop(0))
+        if words and (match := re.fullmatch(r"(\d+)(-?)", words[0])):
+            self._major = chosen_major(int(match[1]), or_later=bool(match[2]), asked_for=self._scenery.major)
+            del words[0]
         self._settings = tuple(words)
 
     def do_source(self, rest: str, body: str) -> None:
@@ -343,6 +354,15 @@ class Stage:
         assert rest == "server"
         self.server.start()
 
+    def do_promote(self, rest: str, _: str) -> None:
+        """promote server: it goes on under a new timeline, as a standby does that takes the place of a primary"""
+        assert rest == "server"
+        self.sessions.close()
+        self.server.stop()
+        (self.server.data_directory / "standby.signal").touch()
+        self.server.start()
+        self.server.sql("SELECT pg_promote()")
+
     def do_signal(self, rest: str, _: str) -> None:
         """signal NAME"""
         self.ferry.signal(signal.Signals[rest])
@@ -487,11 +507,17 @@ class Stage:
             raise Unexpected(f"the error is {self.ferry.error_code} instead of {match[1]}")
         require_lines("the error", self.ferry.error_message, body)
 
-    def _expect_output(self, _: str, body: str) -> None:
+    def _expect_output(self, how: str, body: str) -> None:
         require_lines("the output", self.ferry.output, body)
+        places = [self.ferry.output.index(line) for line in body.splitlines()]
+        if how == "order" and places != sorted(places):
+            self._require_same("the order in the output", self.ferry.output, body)
 
-    def _expect_warning(self, _: str, body: str) -> None:
+    def _expect_warning(self, how: str, body: str) -> None:
         require_lines("standard error", self.ferry.errors, body)
+        repeated = [line for line in body.splitlines() if self.ferry.errors.count(line) > 1]
+        if how == "once" and repeated:
+            raise Unexpected(f"standard error has more than once:\n{indented(chr(10).join(repeated))}")
 
     def _log(self) -> str:
         return "".join(path.read_text(errors="replace") for path in (self._folder / "runs").rglob("logs/task.log"))
@@ -545,7 +571,7 @@ def run_scenario(scenario: Scenario, scenery: Scenery, path: Path) -> None:
                 raise Unexpected(f"no such command: {command.verb}")
             action(command.rest, command.body)
         stage.end()
-    except NotInstalled:
+    except LeftOut:
         raise
     except Exception as error:
         kind = "" if isinstance(error, Unexpected | CommandFailed) else f"{type(error).__name__}: "

@@ -311,7 +311,7 @@ def compare_table(connection: psycopg.Connection, root: Path, table: Table, layo
 def compare_tables(connection: psycopg.Connection, root: Path, tables: list[Table], layout: Layout,
                    rules: WriterRules = NO_RULES, ignored: tuple[Table, ...] = ()) -> list[Comparison]:
     """Compares tables one after another. Nothing but their folders and the ignored tables' may be below `root`."""
-    check_no_other_tables(root, [*tables, *ignored])
+    check_no_other_tables(root, [*tables, *ignored], layout)
     return [compare_table(connection, root, table, layout, rules) for table in tables]
 
 

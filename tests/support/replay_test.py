@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime
 import decimal
 import hashlib
@@ -309,12 +310,12 @@ class NamesAndBytes(FolderTest):
     def test_other_tables(self) -> None:
         folder = self.folder(CSV)
         folder.load(1, [(1, "A", "X")])
-        replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)])
+        replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)], Layout())
         for name in ("hr/emp_old", "sales", ".state"):
             with self.subTest(name):
                 (folder.root / name).mkdir()
                 with self.assertRaises(FilesError):
-                    replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)])
+                    replay.check_no_other_tables(folder.root, [table_of(Identity.KEY)], Layout())
                 (folder.root / name).rmdir()
 
     def test_wrong_columns(self) -> None:
@@ -459,6 +460,46 @@ class ColumnsThatChange(FolderTest):
         for layout in self.layouts(columns_change=False):
             with self.subTest(layout.format), self.assertRaises(FilesError):
                 self.replay(self.files(layout, ["Op", "id", "gone", "name", "city"]))
+
+
+class NamesThatChange(FolderTest):
+    """A table that was renamed twice, and so were its columns; the folders of its names are read one after another."""
+
+    RENAMED = r"_renamed(\d+)"
+
+    def setUp(self) -> None:
+        super().setUp()
+        now = {"name": "name_renamed2", "city": "city_renamed1"}
+        table = table_of(Identity.KEY)
+        columns = tuple(dataclasses.replace(column, name=now.get(column.name, column.name)) for column in table.columns)
+        self.table = dataclasses.replace(table, name="emp_renamed10", columns=columns)
+
+    def files(self, data_format: str) -> Folder:
+        folder = self.folder(Layout(format=data_format, null_marker="\\N", header=data_format == "csv",
+                                    columns_change=True, renamed=self.RENAMED))
+        folder.write_named("LOAD00000001", ["id", "name"], [(1, "a"), (2, "b")])
+        # The later folder has the earlier time and sorts before the other one.
+        for name, stem, columns, row in (("emp_renamed9", "20240102-030405002", ["name_renamed1", "city"], ("b", "Rome")),
+                                         ("emp_renamed10", "20240102-030405001", ["name_renamed2", "city_renamed1"],
+                                          ("c", "Oslo"))):
+            folder.path = folder.root / "hr" / name
+            folder.path.mkdir()
+            folder.write_named(stem, ["Op", "id", *columns], [("U", 2, *row)])
+        return folder
+
+    def test_values_stay_with_their_columns_and_the_last_folder_counts(self) -> None:
+        for data_format in ("csv", "parquet"):
+            with self.subTest(data_format):
+                folder = self.files(data_format)
+                replay.check_no_other_tables(folder.root, [self.table], folder.layout)
+                found = replay.replay_table(folder.root, self.table, folder.layout)
+                self.assertEqual(found.digest, digest_of([(1, "a", None), (2, "c", "Oslo")]))
+
+    def test_a_folder_of_another_table_is_foreign(self) -> None:
+        folder = self.files("csv")
+        (folder.root / "hr" / "employees_renamed1").mkdir()
+        with self.assertRaisesRegex(FilesError, "belongs to none"):
+            replay.check_no_other_tables(folder.root, [self.table], folder.layout)
 
 
 class AgainstServer(unittest.TestCase):

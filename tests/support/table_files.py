@@ -51,6 +51,17 @@ class Layout:
     # The table was altered meanwhile: a file may lack columns that were added later, which then are NULL, and have
     # others that were dropped since, which then are nobody's.
     columns_change: bool = False
+    # A regular expression for what renames have put at the end of a name, with their number as its one group. Columns
+    # whose names are equal before it are one column, and so are tables, whose files then lie in a folder for each name.
+    renamed: str = ""
+
+    def first_name(self, name: str) -> str:
+        """What a column or table was called before it was ever renamed."""
+        return re.sub(f"{self.renamed}$", "", name) if self.renamed else name
+
+    def renames(self, name: str) -> int:
+        found = re.search(f"{self.renamed}$", name) if self.renamed else None
+        return int(found[1]) if found else 0
 
     @property
     def empty_is_null(self) -> bool:
@@ -113,11 +124,19 @@ def time_of_name(name: str) -> datetime.datetime:
 
 
 def list_table_files(root: Path, table: Table, layout: Layout) -> TableFiles:
-    """Lists the files of one table. A table without rows has no folder, hence no files."""
-    folder = root / table.schema / table.name
+    """Lists the files of one table, under each name that it has had. A table without rows has no folder."""
+    schema = root / table.schema
+    names = [path.name for path in (schema.iterdir() if schema.exists() else ())
+             if layout.first_name(path.name) == layout.first_name(table.name)]
+    parts = [list_folder(schema / name, layout) for name in sorted(names, key=layout.renames)]
+    return TableFiles(tuple(path for part in parts for path in part.load),
+                      tuple(path for part in parts for path in part.changes))
+
+
+def list_folder(folder: Path, layout: Layout) -> TableFiles:
     load: list[re.Match[str]] = []
     changes: list[re.Match[str]] = []
-    for path in sorted(folder.iterdir()) if folder.exists() else []:
+    for path in sorted(folder.iterdir()):
         match = LOAD_NAME.fullmatch(path.name) or CHANGE_NAME.fullmatch(path.name)
         if match is None or not path.is_file() or not fits_format(match["extension"], layout):
             raise FilesError(f"{path}: foreign to a folder of {layout.format} files")
@@ -127,15 +146,15 @@ def list_table_files(root: Path, table: Table, layout: Layout) -> TableFiles:
     return TableFiles(tuple(folder / match.string for match in load), tuple(folder / match.string for match in changes))
 
 
-def check_no_other_tables(root: Path, tables: list[Table]) -> None:
+def check_no_other_tables(root: Path, tables: list[Table], layout: Layout) -> None:
     """Fails when the target folder holds anything that belongs to none of the tables."""
     schemas = {table.schema for table in tables}
-    folders = {root / table.schema / table.name for table in tables}
+    folders = {root / table.schema / layout.first_name(table.name) for table in tables}
     for path in sorted(root.iterdir()) if root.exists() else []:
         if path.name not in schemas:
             raise FilesError(f"{path}: foreign to the target folder")
         for inner in sorted(path.iterdir()):
-            if inner not in folders:
+            if inner.with_name(layout.first_name(inner.name)) not in folders:
                 raise FilesError(f"{inner}: belongs to none of the tables")
 
 
@@ -146,15 +165,17 @@ def create_row_tables(database: duckdb.DuckDBPyConnection) -> None:
         "version BIGINT)")
 
 
-def file_text(columns: tuple[Column, ...], layout: Layout, present: frozenset[str]) -> str:
-    """Returns the DuckDB expression of the canonical text of some columns of a file; those not present are NULL."""
+def file_text(columns: tuple[Column, ...], layout: Layout, names: list[str]) -> str:
+    """Returns the DuckDB expression of the canonical text of some columns of a file; those not in it are NULL."""
+    present = {layout.first_name(name): name for name in names}
     values = []
     for column in columns:
-        if column.name not in present:
+        name = present.get(layout.first_name(column.name))
+        if name is None:
             values.append("NULL")
             continue
         form = column.form.csv if layout.format == "csv" else column.form.parquet
-        value = form.format(quoted(column.name))
+        value = form.format(quoted(name))
         if layout.empty_is_null and column.type_name in TEXT_TYPES:
             value = f"nullif({value}, '')"
         values.append(value)
@@ -225,7 +246,8 @@ class TableReader:
                  else pyarrow.parquet.read_schema(path).names)
         if self._layout.columns_change:
             required = {*expected} - {column.name for column in self._table.columns} | {*self._table.key}
-            check_names_after_changes(path, found, expected, required)
+            check_names_after_changes(path, *([self._layout.first_name(name) for name in each]
+                                              for each in (found, expected)), required)
         else:
             check_names(path, found, expected)
         return found
@@ -235,7 +257,7 @@ class TableReader:
         if path.stat().st_size == 0:
             raise FilesError(f"{path}: is empty")
         names = self._names(path, expected)
-        key, row = (file_text(columns, self._layout, frozenset(names))
+        key, row = (file_text(columns, self._layout, names)
                     for columns in (self._table.identifying_columns, self._table.columns))
         if self._layout.format == "csv":
             self._database.register("csv_file", open_csv(path, names, self._layout))

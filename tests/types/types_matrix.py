@@ -284,10 +284,12 @@ def compare_counts(rows: list[Row], task: Task, data_format: str) -> list[str]:
     warnings = sum(each.warnings for each in wanted)
     captured = len(rows) + 1  # with the row without values
     output = task.ferry.output
-    # Table, rows loaded, inserts, updates, deletes, ddls, errors. What the stream says of a table is what the load saw.
-    statistics = {words[0]: words[1:7] for words in map(str.split, output.splitlines()) if len(words) == 7}
+    # Table, rows loaded, inserts, updates, deletes, ddls, errors, warnings. What the stream says of a table is what the
+    # load saw.
+    statistics = {words[0]: words[1:8] for words in map(str.split, output.splitlines()) if len(words) == 8}
     problems = []
-    for way, numbers in (("load", [captured - errors, 0, 0, 0, 0, errors]), ("CDC", [0, captured - errors, 0, 0, 0, errors])):
+    for way, numbers in (("load", [captured - errors, 0, 0, 0, 0, errors, warnings]),
+                         ("CDC", [0, captured - errors, 0, 0, 0, errors, warnings])):
         if statistics.get(f"public.{TABLES[way]}") != [str(number) for number in numbers]:
             problems.append(f"{data_format}, {way}: the statistics are not {numbers}")
     if sum(task.row_errors().values()) != errors * len(TABLES):

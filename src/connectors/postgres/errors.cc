@@ -112,12 +112,14 @@ bool is_about_tls(std::string_view text) {
 Error statement_error(const ServerReport& report, std::string_view doing, Concern concern) {
   std::string message = fmt::format("cannot {}: {}", doing, primary_of(report.message));
   if (concern == Concern::kTable && is_of_table(report.sqlstate)) {
-    return Error(ErrorKind::kSourceTable,
-                 {.message = std::move(message),
-                  .remedy = report.sqlstate == sqlstate::kInsufficientPrivilege
-                                ? "Grant the source user SELECT on the table and USAGE on its schema."
-                                : "",
-                  .vendor_code = report.sqlstate});
+    return Error(
+        ErrorKind::kSourceTable,
+        {.message = std::move(message),
+         .remedy = report.sqlstate == sqlstate::kInsufficientPrivilege
+                       ? "Grant the source user SELECT on the table and USAGE on its schema; where a policy "
+                         "of row-level security hides rows, BYPASSRLS."
+                       : "",
+         .vendor_code = report.sqlstate});
   }
   const Meaning* meaning = find_meaning(report.sqlstate);
   if (meaning == nullptr) {

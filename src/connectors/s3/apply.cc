@@ -284,7 +284,7 @@ class S3TargetApply final : public connector::TargetApply {
     stream.open.reset();
     stream.intents.clear();
     for (const ObjectRecord& object : target_->journal().objects(name)) {
-      target_->store().remove(object.key);
+      target_->remove(object.key);
       target_->journal().forget(name, object.key);
     }
   }

@@ -50,7 +50,7 @@ class S3TargetTables final : public connector::TargetTables {
     std::string prefix = prefix_of(table);
     if (request.mode != PrepMode::kDoNothing) {
       for (const ObjectRecord& object : target_->journal().objects(table)) {
-        target_->store().remove(object.key);
+        target_->remove(object.key);
         target_->journal().forget(table, object.key);
       }
     }
@@ -68,8 +68,7 @@ class S3TargetTables final : public connector::TargetTables {
 
   void discard_load(const model::TableName& table, std::uint64_t load_epoch) override {
     for (const ObjectRecord& object : target_->journal().objects(table)) {
-      if (object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch)
-        target_->store().remove(object.key);
+      if (object.phase == ObjectPhase::kLoad && object.load_epoch == load_epoch) target_->remove(object.key);
     }
     target_->journal().forget_load(table, load_epoch);
   }
@@ -78,7 +77,7 @@ class S3TargetTables final : public connector::TargetTables {
     const model::TableName& place = target_->settings().preserves_transactions() ? kAllTables : table;
     for (const ObjectRecord& object : target_->journal().objects(place)) {
       if (object.phase != ObjectPhase::kChanges || object.first.commit != commit) continue;
-      target_->store().remove(object.key);
+      target_->remove(object.key);
       target_->journal().forget(place, object.key);
     }
   }

@@ -57,4 +57,10 @@ void SharedTarget::publish(StagedObject& object, const connector::ObjectRecord& 
   base::failpoint("after_object_done");
 }
 
+void SharedTarget::remove(const std::string& key) {
+  base::failpoint("before_object_removal");
+  store_->remove(key);
+  base::failpoint("after_object_removal");
+}
+
 }  // namespace ferry::s3

@@ -46,6 +46,9 @@ class SharedTarget {
   // Publishes a staged object under the rule of file intents: the record is durable before the object is, and
   // `done` after it.
   void publish(StagedObject& object, const connector::ObjectRecord& record);
+  // Removes an object that the journal lists. The caller has the journal forget it afterwards: after a crash
+  // in between it is removed once more, which changes nothing.
+  void remove(const std::string& key);
 
  private:
   const S3TargetSettings settings_;

@@ -124,7 +124,7 @@ class TransactionsApply final : public connector::TargetApply {
   void leave_intents_before(const StreamPosition& commit) {
     if (object_ && object_->intent && object_->intent->last.commit < commit) close();
     while (!intents_.empty() && intents_.front().last.commit < commit) {
-      target_->store().remove(intents_.front().key);
+      target_->remove(intents_.front().key);
       target_->journal().forget(kAllTables, intents_.front().key);
       intents_.pop_front();
     }
@@ -191,7 +191,7 @@ class TransactionsApply final : public connector::TargetApply {
       return;
     }
     for (const ObjectRecord& object : target_->journal().objects(table)) {
-      target_->store().remove(object.key);
+      target_->remove(object.key);
       target_->journal().forget(table, object.key);
     }
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/frozen_shapes.h"
 #include "engine/table_shape_text.h"
@@ -118,6 +119,12 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
   return appear(stamp, version);
 }
 
+void ChangeRouter::store(const TableState& state) {
+  base::failpoint("before_table_change");
+  context_.state.set_table(state);
+  base::failpoint("after_table_change");
+}
+
 // A table that the task does not have: its rows are copied in the next pause.
 ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp,
                                           const model::TableVersion& version) {
@@ -134,7 +141,7 @@ ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp,
   if (has_predecessor && stamp.id != 0) state.copy_after = stamp.resume_position;
   base::log_info(base::kTablesManager, "table {} is new: its rows are copied {}",
                  model::to_string(version.name), state.copy_as == CopyAs::kLoad ? "by a load" : "as inserts");
-  context_.state.set_table(state);
+  store(state);
   if (!noticed_at_) noticed_at_ = context_.clock.steady_now();
   Table& table = add(std::move(state));
   ++table.statistics->ddls;
@@ -151,7 +158,7 @@ ChangeRouter::Table& ChangeRouter::follow(const model::TransactionStamp& stamp, 
   state.source = version.name;
   state.target = target_name(context_, version.name);
   if (state.phase == TablePhase::kDropped) state.phase = TablePhase::kLoaded;
-  context_.state.set_table(state);
+  store(state);
   model::TableVersionPtr shape = known.shape;
   Table& table = add(std::move(state));
   table.shape = std::move(shape);
@@ -194,7 +201,7 @@ void ChangeRouter::take_shape(const model::TransactionStamp& stamp, Table& table
 void ChangeRouter::drop(Table& table) {
   if (table.state.phase != TablePhase::kLoaded) return;
   table.state.phase = TablePhase::kDropped;
-  context_.state.set_table(table.state);
+  store(table.state);
 }
 
 void ChangeRouter::look_for_suspensions() {
@@ -205,7 +212,9 @@ void ChangeRouter::look_for_suspensions() {
 void ChangeRouter::suspend(Table& table) {
   table.carried = false;
   table.state.phase = TablePhase::kError;
+  base::failpoint("before_table_change");
   suspend_table(context_, table.state, context_.row_errors.suspension_reason(table.state.target));
+  base::failpoint("after_table_change");
 }
 
 void ChangeRouter::store_suspensions() {
@@ -218,13 +227,13 @@ void ChangeRouter::checkpoint_stored(const model::Checkpoint& stored) {
   std::erase_if(said_shapes_, [&](const SaidShape& said) {
     if (stored.resume_position < said.position) return false;
     said.table->state.last_shape = shape_text(*said.shape);
-    context_.state.set_table(said.table->state);
+    store(said.table->state);
     return true;
   });
   std::erase_if(leaving_, [&](auto& leaving) {
     if (stored.resume_position < leaving.second) return false;
     leaving.first.phase = TablePhase::kLeft;
-    context_.state.set_table(leaving.first);
+    store(leaving.first);
     return true;
   });
 }
@@ -265,7 +274,7 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
   }
   if (keeps_shapes_ && table.state.shape.empty()) {
     table.state.shape = shape_text(**change.table);
-    context_.state.set_table(table.state);
+    store(table.state);
   }
   if (table.ordinals->transaction != transactions_)
     *table.ordinals = {.transaction = transactions_, .changes = 0};

@@ -77,6 +77,7 @@ class ChangeRouter {
   void leave(const model::TransactionStamp& stamp, const model::TableVersion& version);
   void skip(const model::TransactionStamp& stamp, Table& table);
   void take_shape(const model::TransactionStamp& stamp, Table& table, const model::TableVersionPtr& shape);
+  void store(const TableState& state);
   void drop(Table& table);
   void look_for_suspensions();
   void suspend(Table& table);
