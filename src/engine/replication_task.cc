@@ -248,7 +248,8 @@ std::optional<model::StreamPosition> ReplicationTask::cached_changes_end() const
 }
 
 void ReplicationTask::check(const TaskContext& context, std::stop_token stop) {
-  require(context.source.check(model::has_cdc(definition_.migration_type), stop), definition_.source);
+  bool begins_capture = model::has_cdc(definition_.migration_type) && state_.phase() == TaskPhase::kNew;
+  require(context.source.check(begins_capture, stop), definition_.source);
   require(context.target.check(stop), definition_.target);
   in_contact_ = true;
 }

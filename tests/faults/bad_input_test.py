@@ -708,6 +708,27 @@ class NoWalSenderTest(BadInput):
         command.stop()
         self.assert_equal("t")
 
+    def test_a_running_task_waits_for_a_wal_sender(self) -> None:
+        gate = TcpGate(self.server.port)
+        self.addCleanup(gate.close)
+        command = self.start_run(source={"Port": gate.port}, task_settings={
+            "ErrorBehavior": {"RecoverableErrorInterval": 1, "RecoverableErrorThrottling": False}})
+        self.wait_caught_up(command)
+        gate.refuse()
+        gate.cut()
+        self.wait_for_free_slots()
+        self.sql("SELECT pg_create_logical_replication_slot('squatter', 'test_decoding')")
+        squatter = self.squat("squatter", "")
+        self.sql("INSERT INTO t VALUES (3, 'y')")
+        gate.pass_on()
+        command.wait_until(lambda: "53300" in command.errors, "the refusal of a WAL sender")
+        squatter.leave()
+        self.wait_for_free_slots()
+        self.sql("SELECT pg_drop_replication_slot('squatter')")
+        self.wait_caught_up(command)
+        command.stop()
+        self.assert_equal("t")
+
 
 def main() -> None:
     global ferry_program
