@@ -289,8 +289,9 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
     ProgressPrinter printer(numerics_of(task), log_of(task));
     engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                         base::Clock::real(), task.options);
-    for (const std::string& line : replication.clean(interrupt.token()))
+    for (const std::string& line : replication.clean_source(interrupt.token()))
       std::printf("removed %s\n", line.c_str());
+    replication.clean_target(interrupt.token());
   }
   bool is_gone = remove_state(task.state);
   std::printf("removed the task's state in %s\n", task.state.c_str());

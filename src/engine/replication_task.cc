@@ -144,14 +144,20 @@ std::string ReplicationTask::progress() const {
                      checkpoint ? checkpoint->resume_position.text() : "");
 }
 
+std::unique_ptr<connector::Source> ReplicationTask::open_source() const {
+  return connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
+}
+
+std::unique_ptr<connector::Target> ReplicationTask::open_target(std::stop_token stop) {
+  connector::TargetContext context{
+      .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = std::move(stop)};
+  return connector::find_connector(registry_, definition_.target.engine_name)
+      .open_target(definition_.target, context);
+}
+
 TaskResult ReplicationTask::attempt(std::stop_token stop) {
-  connector::TargetContext target_context{
-      .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = stop};
-  std::unique_ptr<connector::Source> source =
-      connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
-  std::unique_ptr<connector::Target> target =
-      connector::find_connector(registry_, definition_.target.engine_name)
-          .open_target(definition_.target, target_context);
+  std::unique_ptr<connector::Source> source = open_source();
+  std::unique_ptr<connector::Target> target = open_target(stop);
   TaskContext context{.definition = definition_,
                       .mapping = mapping_,
                       .source = *source,
@@ -261,6 +267,8 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
   std::vector<TableState> tables;
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
   std::unique_ptr<connector::TargetTables> target_tables = context.target.tables();
+  remove_unfinished(*target_tables);
+  state_.forget_former_run();
   for (const model::TableName& name : select_tables(context, stop)) {
     TableState table{.source = name,
                      .target = target_name(context, name),
@@ -304,6 +312,22 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
   base::failpoint("after_start_stored");
 }
 
+// What killed runs left of the tables that the state lists, whether or not the next run selects them: half a
+// load would pass for a whole one.
+void ReplicationTask::remove_unfinished(connector::TargetTables& target) {
+  std::optional<model::Checkpoint> checkpoint = state_.checkpoint();
+  for (const TableState& table : state_.tables()) {
+    if (table.phase == TablePhase::kError) continue;
+    target.sweep(table.target);
+    if (table.phase != TablePhase::kLoading) continue;
+    if (table.copy_as == CopyAs::kLoad) {
+      target.discard_load(table.target, table.load_epoch);
+    } else if (!checkpoint || checkpoint->applied_through < table.copy_position) {
+      target.discard_changes(table.target, table.copy_position);
+    }
+  }
+}
+
 connector::CaptureScope ReplicationTask::capture_scope() {
   connector::CaptureScope scope;
   scope.task_name = state_.task_name();
@@ -317,10 +341,12 @@ connector::CaptureScope ReplicationTask::capture_scope() {
   return scope;
 }
 
-std::vector<std::string> ReplicationTask::clean(std::stop_token stop) {
-  std::unique_ptr<connector::Source> source =
-      connector::find_connector(registry_, definition_.source.engine_name).open_source(definition_.source);
-  return source->capture(state_)->clean(capture_scope(), stop);
+std::vector<std::string> ReplicationTask::clean_source(std::stop_token stop) {
+  return open_source()->capture(state_)->clean(capture_scope(), stop);
+}
+
+void ReplicationTask::clean_target(std::stop_token stop) {
+  remove_unfinished(*open_target(std::move(stop))->tables());
 }
 
 TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -64,9 +65,14 @@ class ReplicationTask {
   TaskResult run(std::stop_token stop);
 
   // Removes everything the task made on its source, and returns a line for each thing removed.
-  std::vector<std::string> clean(std::stop_token stop);
+  std::vector<std::string> clean_source(std::stop_token stop);
+  // Removes what a killed run left unfinished on the target; finished loads and changes stay.
+  void clean_target(std::stop_token stop);
 
  private:
+  std::unique_ptr<connector::Source> open_source() const;
+  std::unique_ptr<connector::Target> open_target(std::stop_token stop);
+  void remove_unfinished(connector::TargetTables& target);
   void queue_failed_loads();
   TaskResult attempt(std::stop_token stop);
   void check(const TaskContext& context, std::stop_token stop);

@@ -255,7 +255,7 @@ std::unique_ptr<TaskState> TaskState::open(const std::filesystem::path& folder, 
   // What failed before anything was done may be given again with whatever it failed for mended.
   if (existing == Existing::kRestart || state->phase() == TaskPhase::kNew) {
     if (names_another_place(state->fact("definition").value_or(""), fingerprint)) {
-      state->execute("DELETE FROM objects");
+      state->execute("DELETE FROM objects; DELETE FROM tables");
     }
     state->restart();
   }
@@ -557,12 +557,17 @@ void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
 }
 
 void TaskState::restart() {
+  execute(
+      "BEGIN IMMEDIATE; DELETE FROM row_counts; "
+      "DELETE FROM facts WHERE name IN ('phase', 'definition', 'load_started'); "
+      "DELETE FROM notes WHERE name LIKE 'engine.%'; COMMIT");
+}
+
+void TaskState::forget_former_run() {
   // The new stream's positions are not comparable with the old one's; names of objects still are.
   execute(
-      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM skipped; DELETE FROM row_counts; DELETE FROM facts "
-      "WHERE name IN ('phase', 'definition', 'load_started', "
-      "'stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
-      "DELETE FROM notes WHERE name LIKE 'engine.%'; "
+      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM skipped; DELETE FROM facts WHERE name IN "
+      "('stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
       "UPDATE objects SET first_commit = x'', last_commit = x'', done = 1; COMMIT");
 }
 

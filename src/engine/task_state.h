@@ -101,14 +101,18 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   enum class Existing : std::uint8_t { kContinue, kRestart };
 
   // `fingerprint` is the definition's, one line per part; with kContinue a stored one that differs throws
-  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets tables, counts, checkpoint and
-  // phase, for a load from the start; the journal stays, because it tells which objects are the task's own,
-  // unless the target is another place now.
+  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets counts and phase, for a load from
+  // the start. Tables and checkpoint stay until forget_former_run(), because they tell what the former run
+  // left unfinished, and the journal for good, because it tells which objects are the task's own; all of them
+  // go where the target is another place now.
   static std::unique_ptr<TaskState> open(const std::filesystem::path& folder, std::string_view fingerprint,
                                          Existing existing = Existing::kContinue);
-  // For clean(): whatever the fingerprint.
+  // For `ferry clean`: whatever the fingerprint.
   static std::unique_ptr<TaskState> open_any(const std::filesystem::path& folder);
   ~TaskState() override;
+
+  // In phase kNew: what the former run left unfinished is gone.
+  void forget_former_run();
 
   const std::filesystem::path& folder() const { return folder_; }
 
