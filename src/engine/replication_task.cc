@@ -58,11 +58,13 @@ std::uint64_t last_load_epoch(const TaskState& state, const model::TableName& ta
 
 // A state that was put back from an older copy does not know the objects written since, and would have their
 // changes written once more.
-void require_newest(connector::TargetTables& tables, const TableState& table) {
+void require_newest(const TaskContext& context, connector::TargetTables& tables, const TableState& table) {
   auto named = std::make_shared<model::TableVersion>();
   named->name = table.target;
   try {
-    tables.check({.table = std::move(named), .mode = connector::PrepMode::kDoNothing});
+    tables.check({.table = std::move(named),
+                  .mode = connector::PrepMode::kDoNothing,
+                  .changes_only = !model::has_full_load(context.definition.migration_type)});
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kTargetForeignObjects) throw;
     throw Error(
@@ -166,7 +168,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
                       .row_errors = row_errors_,
                       .observer = observer_,
                       .clock = clock_,
-                      .foreign_objects = options_.foreign_objects,
+                      .foreign_objects = foreign_objects(),
                       .load_threads = options_.load_threads,
                       .on_lob_truncation = options_.on_lob_truncation,
                       .gather_interval = options_.gather_interval,
@@ -177,11 +179,9 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
 
   bool with_cdc = model::has_cdc(definition_.migration_type);
   std::unique_ptr<connector::SourceCapture> capture = with_cdc ? source->capture(state_) : nullptr;
-  // A task of changes alone adds to what is there, and a target that keeps the checkpoint itself knows better
-  // than any copy of the state.
+  // A target that keeps the checkpoint itself knows better than any copy of the state.
   bool knows_all = state_.phase() == TaskPhase::kChanges && !target->capabilities().atomic_checkpoint &&
-                   model::has_full_load(definition_.migration_type) &&
-                   options_.foreign_objects == connector::ForeignObjects::kRefuse;
+                   context.foreign_objects == connector::ForeignObjects::kRefuse;
   if (state_.phase() == TaskPhase::kNew) {
     begin(context, capture.get(), stop);
   } else if (capture) {
@@ -193,7 +193,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   for (const TableState& table : state_.tables()) {
     if (table.phase == TablePhase::kError) continue;
     tables->sweep(table.target);
-    if (knows_all) require_newest(*tables, table);
+    if (knows_all) require_newest(context, *tables, table);
   }
 
   if (state_.phase() == TaskPhase::kLoading) {
@@ -282,11 +282,10 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
         table.last_shape = shape_text(*version);
         if (keeps_shapes(definition_.settings)) table.shape = table.last_shape;
       }
-      // Without a load nothing is removed, so what lies there does not matter.
-      target_tables->check(
-          {.table = target_version(context, version),
-           .mode = with_load ? prep_mode(context) : connector::PrepMode::kDropAndCreate,
-           .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
+      target_tables->check({.table = target_version(context, version),
+                            .mode = prep_mode(context),
+                            .foreign = context.foreign_objects,
+                            .changes_only = !with_load});
     } catch (const Error& error) {
       if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
       table.phase = TablePhase::kError;
@@ -326,6 +325,13 @@ void ReplicationTask::remove_unfinished(connector::TargetTables& target) {
       target.discard_changes(table.target, table.copy_position);
     }
   }
+}
+
+// Without a load nothing is removed, whatever the settings say of one.
+connector::ForeignObjects ReplicationTask::foreign_objects() const {
+  bool removes = options_.foreign_objects == connector::ForeignObjects::kRemove;
+  return removes && !model::has_full_load(definition_.migration_type) ? connector::ForeignObjects::kRefuse
+                                                                      : options_.foreign_objects;
 }
 
 connector::CaptureScope ReplicationTask::capture_scope() {

@@ -72,6 +72,7 @@ class ReplicationTask {
  private:
   std::unique_ptr<connector::Source> open_source() const;
   std::unique_ptr<connector::Target> open_target(std::stop_token stop);
+  connector::ForeignObjects foreign_objects() const;
   void remove_unfinished(connector::TargetTables& target);
   void queue_failed_loads();
   TaskResult attempt(std::stop_token stop);

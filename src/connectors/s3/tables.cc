@@ -27,10 +27,13 @@ class S3TargetTables final : public connector::TargetTables {
       prefix_of(request.table->name);
       // Found before anything is written, rather than by the load.
       bool keeps = request.mode == PrepMode::kDoNothing && request.foreign == ForeignObjects::kKeep;
-      if (keeps) target_->first_load_key(request.table->name);
+      if (keeps && !request.changes_only) target_->first_load_key(request.table->name);
       return;
     }
     std::vector<std::string> foreign = foreign_objects(request.table->name);
+    if (request.changes_only) {
+      std::erase_if(foreign, [](const std::string& key) { return !time_of_change_name(name_of(key)); });
+    }
     if (foreign.empty()) return;
     throw Error(
         ErrorKind::kTargetForeignObjects,
@@ -38,7 +41,11 @@ class S3TargetTables final : public connector::TargetTables {
              "{} objects that this task did not write are where the table {} would go, the first is "
              "{}",
              foreign.size(), model::to_string(request.table->name), foreign.front()),
-         .remedy = "Name another folder, or remove them with --overwrite or by naming TargetTablePrepMode "
+         .remedy =
+             request.changes_only
+                 ? "Name another folder, or move them away; TargetTablePrepMode DO_NOTHING in the task's "
+                   "settings keeps them beside the task's own."
+                 : "Name another folder, or remove them with --overwrite or by naming TargetTablePrepMode "
                    "DROP_AND_CREATE in the task's settings; DO_NOTHING keeps them."});
   }
 
