@@ -76,6 +76,16 @@ void require_newest(const TaskContext& context, connector::TargetTables& tables,
   }
 }
 
+// Adds those of the shape that the table has on the target.
+void add_unconstrained_numerics(const TableState& table, std::vector<std::string>& names) {
+  const std::string& shape = table.shape.empty() ? table.last_shape : table.shape;
+  if (shape.empty() || table.phase == TablePhase::kError) return;
+  for (const model::Column& column : parse_shape(shape).columns) {
+    if (column.type.is_unconstrained_numeric())
+      names.push_back(fmt::format("{}.{}", model::to_string(table.source), column.name));
+  }
+}
+
 // A stop is what was asked for, also where the next attempt would have been needed to go on.
 Error stopped_by(const Error& error) {
   return Error(ErrorKind::kStopped, fmt::format("the task was asked to stop after: {}", error.what()));
@@ -366,6 +376,7 @@ TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) cons
              other.phase != TablePhase::kDropped;
     });
     if (table.phase == TablePhase::kDropped && has_successor) continue;
+    add_unconstrained_numerics(table, result.unconstrained_numerics);
     RowCounts counts = context.row_errors.counts_of(table.target);
     TableResult line{.source = table.source,
                      .phase = table.phase,

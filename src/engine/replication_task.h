@@ -36,6 +36,8 @@ struct TableResult {
 struct TaskResult {
   TaskEnd end = TaskEnd::kStopped;
   std::vector<TableResult> tables;
+  // "schema.table.column" of each NUMERIC without precision, which not every target has a type for.
+  std::vector<std::string> unconstrained_numerics;
   std::int64_t transactions = 0;
   std::int64_t rows_changed = 0;
   std::int64_t row_errors = 0;
