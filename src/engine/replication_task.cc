@@ -230,13 +230,6 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
       result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
-  for (TableResult& table : done.tables) {
-    const TableStatistics& changes = totals.tables[table.source];
-    table.statistics.inserts = changes.inserts;
-    table.statistics.updates = changes.updates;
-    table.statistics.deletes = changes.deletes;
-    table.statistics.ddls = changes.ddls;
-  }
   return done;
 }
 
@@ -369,6 +362,7 @@ TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) cons
   TaskResult result;
   result.end = end;
   std::vector<TableState> tables = state_.tables();
+  std::map<model::TableName, ChangeCounts> change_counts = state_.change_counts();
   for (TableState& table : tables) {
     // One line for each name: the table that has it, not one that had it before.
     bool has_successor = std::ranges::any_of(tables, [&](const TableState& other) {
@@ -383,7 +377,13 @@ TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) cons
                      .rows_loaded = table.rows_loaded,
                      .error = std::move(table.error),
                      .statistics = {}};
+    const ChangeCounts& changes = change_counts[table.source];
     line.statistics.full_load_rows = table.rows_loaded;
+    // After a kill, what was refused may be stored before what it was refused of.
+    line.statistics.inserts = std::max<std::int64_t>(0, changes.inserts - counts.refused.inserts);
+    line.statistics.updates = std::max<std::int64_t>(0, changes.updates - counts.refused.updates);
+    line.statistics.deletes = std::max<std::int64_t>(0, changes.deletes - counts.refused.deletes);
+    line.statistics.ddls = changes.ddls;
     line.statistics.full_load_error_rows = counts.load_errors;
     line.statistics.change_error_rows = counts.change_errors;
     line.statistics.data_warnings = counts.load_warnings + counts.change_warnings;

@@ -49,6 +49,12 @@ CREATE TABLE IF NOT EXISTS row_counts (
   load_warnings INTEGER NOT NULL, change_errors INTEGER NOT NULL, change_warnings INTEGER NOT NULL,
   through_commit BLOB, through_text TEXT, through_ordinal INTEGER, through_report INTEGER,
   PRIMARY KEY (target_schema, target_table)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused_changes (
+  target_schema TEXT NOT NULL, target_table TEXT NOT NULL, inserts INTEGER NOT NULL, updates INTEGER NOT NULL,
+  deletes INTEGER NOT NULL, PRIMARY KEY (target_schema, target_table)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS change_counts (
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL, inserts INTEGER NOT NULL, updates INTEGER NOT NULL,
+  deletes INTEGER NOT NULL, ddls INTEGER NOT NULL, PRIMARY KEY (source_schema, source_table)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects (
   number INTEGER PRIMARY KEY, target_schema TEXT NOT NULL, target_table TEXT NOT NULL, phase INTEGER NOT NULL,
   load_epoch INTEGER NOT NULL, key TEXT NOT NULL, first_commit BLOB NOT NULL, first_text TEXT NOT NULL,
@@ -478,7 +484,10 @@ void TaskState::forget_skipped(const TableState& table) {
 
 std::map<model::TableName, RowCounts> TaskState::row_counts() const {
   std::lock_guard lock(mutex_);
-  Statement rows(*this, "SELECT * FROM row_counts");
+  Statement rows(
+      *this,
+      "SELECT row_counts.*, inserts, updates, deletes FROM row_counts LEFT JOIN refused_changes USING "
+      "(target_schema, target_table)");
   std::map<model::TableName, RowCounts> counts;
   while (rows.step()) {
     RowCounts& found = counts[{rows.text_at(0), rows.text_at(1)}];
@@ -486,6 +495,9 @@ std::map<model::TableName, RowCounts> TaskState::row_counts() const {
              .load_warnings = rows.integer_at(3),
              .change_errors = rows.integer_at(4),
              .change_warnings = rows.integer_at(5),
+             .refused = {.inserts = rows.integer_at(10),
+                         .updates = rows.integer_at(11),
+                         .deletes = rows.integer_at(12)},
              .through = std::nullopt};
     if (rows.is_null_at(6)) continue;
     found.through = {.change = {.commit = {rows.text_at(6), rows.text_at(7)},
@@ -496,9 +508,10 @@ std::map<model::TableName, RowCounts> TaskState::row_counts() const {
 }
 
 void TaskState::set_row_counts(const model::TableName& target, const RowCounts& counts) {
-  std::lock_guard lock(mutex_);
-  noted_counts_.erase(target);
-  write_row_counts(target, counts);
+  in_one_step([&] {
+    noted_counts_.erase(target);
+    write_row_counts(target, counts);
+  });
 }
 
 void TaskState::note_row_counts(const model::TableName& target, const RowCounts& counts) {
@@ -524,6 +537,48 @@ void TaskState::write_row_counts(const model::TableName& target, const RowCounts
         .integer(static_cast<std::int64_t>(counts.through->report));
   }
   row.run();
+  Statement(*this, "INSERT OR REPLACE INTO refused_changes VALUES (?, ?, ?, ?, ?)")
+      .text(target.schema)
+      .text(target.table)
+      .integer(counts.refused.inserts)
+      .integer(counts.refused.updates)
+      .integer(counts.refused.deletes)
+      .run();
+}
+
+std::map<model::TableName, ChangeCounts> TaskState::change_counts() const {
+  std::lock_guard lock(mutex_);
+  Statement rows(*this, "SELECT * FROM change_counts");
+  std::map<model::TableName, ChangeCounts> counts;
+  while (rows.step()) {
+    counts[{rows.text_at(0), rows.text_at(1)}] = {.inserts = rows.integer_at(2),
+                                                  .updates = rows.integer_at(3),
+                                                  .deletes = rows.integer_at(4),
+                                                  .ddls = rows.integer_at(5)};
+  }
+  return counts;
+}
+
+model::StreamPosition TaskState::changes_counted_through() const {
+  return {fact("counted_key").value_or(""), fact("counted_text").value_or("")};
+}
+
+void TaskState::write_progress(const ChangeProgress& progress) {
+  for (const auto& [source, counts] : progress.counts) {
+    Statement(*this, "INSERT OR REPLACE INTO change_counts VALUES (?, ?, ?, ?, ?, ?)")
+        .text(source.schema)
+        .text(source.table)
+        .integer(counts.inserts)
+        .integer(counts.updates)
+        .integer(counts.deletes)
+        .integer(counts.ddls)
+        .run();
+  }
+  if (!progress.counted_through.empty()) {
+    write_fact("counted_key", progress.counted_through.key());
+    write_fact("counted_text", progress.counted_through.text());
+  }
+  for (const TableState& table : progress.tables) write_table(table);
 }
 
 std::optional<model::Checkpoint> TaskState::checkpoint() const {
@@ -542,7 +597,7 @@ void TaskState::require_in_place() const {
   if (moved != 0) throw unusable(folder_, "state.db was removed or replaced while the task ran");
 }
 
-void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
+void TaskState::set_checkpoint(const model::Checkpoint& checkpoint, const ChangeProgress& progress) {
   require_in_place();
   in_one_step([&] {
     write_fact("stream_identity", checkpoint.identity.text);
@@ -551,6 +606,7 @@ void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
     write_fact("applied_key", checkpoint.applied_through.key());
     write_fact("applied_text", checkpoint.applied_through.text());
     for (const auto& [target, counts] : noted_counts_) write_row_counts(target, counts);
+    write_progress(progress);
   });
   std::lock_guard lock(mutex_);
   noted_counts_.clear();
@@ -558,8 +614,9 @@ void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
 
 void TaskState::restart() {
   execute(
-      "BEGIN IMMEDIATE; DELETE FROM row_counts; "
-      "DELETE FROM facts WHERE name IN ('phase', 'definition', 'load_started'); "
+      "BEGIN IMMEDIATE; DELETE FROM row_counts; DELETE FROM refused_changes; DELETE FROM change_counts; "
+      "DELETE FROM facts WHERE name IN "
+      "('phase', 'definition', 'load_started', 'counted_key', 'counted_text'); "
       "DELETE FROM notes WHERE name LIKE 'engine.%'; COMMIT");
 }
 

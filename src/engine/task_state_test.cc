@@ -229,6 +229,26 @@ TEST_F(TaskStateTest, NotedCountsAreDurableWithTheTablesNextObjectOrTheCheckpoin
   EXPECT_EQ(open()->row_counts().at(table).change_errors, 2);
 }
 
+TEST_F(TaskStateTest, CountsOfChangesAreStoredWithTheCheckpointAndGoWithARestart) {
+  model::TableName source{"public", "t"};
+  ChangeCounts counts{.inserts = 1, .updates = 2, .deletes = 3, .ddls = 4};
+  {
+    auto state = open();
+    state->set_phase(TaskPhase::kChanges);
+    state->set_checkpoint({.identity = {"here"}, .resume_position = {"a", "a"}, .applied_through = {}},
+                          {.counts = {{source, counts}},
+                           .counted_through = {std::string("\0b", 2), "b"},
+                           .tables = {{.source = source, .target = source, .last_shape = "{}"}}});
+    state->set_checkpoint({.identity = {"here"}, .resume_position = {"b", "b"}, .applied_through = {}});
+  }
+  EXPECT_EQ(open()->change_counts().at(source), counts);
+  EXPECT_EQ(open()->changes_counted_through().key(), std::string("\0b", 2));
+  EXPECT_EQ(open()->tables().at(0).last_shape, "{}");
+  auto state = open(Existing::kRestart);
+  EXPECT_TRUE(state->change_counts().empty());
+  EXPECT_TRUE(state->changes_counted_through().empty());
+}
+
 TEST_F(TaskStateTest, AStateOfVersion1IsTakenOver) {
   std::filesystem::create_directories(folder_);
   sqlite3* database = nullptr;
