@@ -102,14 +102,25 @@ constexpr const char* kObjectColumns =
     "last_commit, "
     "last_text, last_ordinal, rows, done";
 
-Error unusable(const std::filesystem::path& folder, std::string_view what) {
-  return Error(
-      ErrorKind::kStateUnusable,
-      {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
-       .remedy =
-           "Free disk space, repair the folder's rights or name another folder with --state. A damaged "
-           "state.db cannot be repaired: drop the task's replication slot on the source (its name begins "
-           "with ferry_), remove the folder and begin anew."});
+constexpr std::string_view kMend =
+    "Free disk space or repair the folder's rights and run the same command again, or name another folder "
+    "with "
+    "--state.";
+constexpr std::string_view kBeginAnew =
+    "The task cannot go on without its state.db: drop its replication slot on the source (the name begins "
+    "with "
+    "ferry_), remove the folder and begin anew.";
+
+Error unusable(const std::filesystem::path& folder, std::string_view what, std::string_view remedy = kMend) {
+  return Error(ErrorKind::kStateUnusable,
+               {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
+                .remedy = std::string(remedy)});
+}
+
+Error unusable(const std::filesystem::path& folder, sqlite3* database) {
+  int code = sqlite3_errcode(database);
+  bool is_damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+  return unusable(folder, sqlite3_errmsg(database), is_damaged ? kBeginAnew : kMend);
 }
 
 // A folder of other things, say a home directory, keeps its rights and gets nothing put into it.
@@ -203,7 +214,7 @@ class TaskState::Statement {
 
  private:
   void check(int result) const {
-    if (result != SQLITE_OK) throw unusable(state_.folder_, sqlite3_errmsg(state_.database_));
+    if (result != SQLITE_OK) throw unusable(state_.folder_, state_.database_);
   }
 
   const TaskState& state_;
@@ -233,7 +244,7 @@ TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
   if (sqlite3_open_v2(path.c_str(), &database_,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                       nullptr) != SQLITE_OK) {
-    Error failure = unusable(folder, sqlite3_errmsg(database_));
+    Error failure = unusable(folder, database_);
     sqlite3_close(database_);
     ::close(lock_);
     throw failure;
@@ -315,9 +326,9 @@ void TaskState::check_fingerprint(std::string_view fingerprint) {
 void TaskState::execute(const char* sql) const {
   std::lock_guard lock(mutex_);
   if (sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
-    std::string message = sqlite3_errmsg(database_);
+    Error failure = unusable(folder_, database_);
     sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
-    throw unusable(folder_, message);
+    throw failure;
   }
 }
 
@@ -594,7 +605,7 @@ std::optional<model::Checkpoint> TaskState::checkpoint() const {
 void TaskState::require_in_place() const {
   int moved = 0;
   sqlite3_file_control(database_, nullptr, SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved != 0) throw unusable(folder_, "state.db was removed or replaced while the task ran");
+  if (moved != 0) throw unusable(folder_, "state.db was removed or replaced while the task ran", kBeginAnew);
 }
 
 void TaskState::set_checkpoint(const model::Checkpoint& checkpoint, const ChangeProgress& progress) {

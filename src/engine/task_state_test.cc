@@ -313,7 +313,13 @@ TEST_F(TaskStateTest, ADamagedFileIsNamed) {
   std::fputs("this is no database, and long enough to be seen as none: ..................................",
              file);
   std::fclose(file);
-  EXPECT_EQ(kind_of([&] { open(); }), ErrorKind::kStateUnusable);
+  try {
+    open();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kStateUnusable);
+    EXPECT_NE(error.remedy().find("begin anew"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace
