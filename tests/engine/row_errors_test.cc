@@ -151,6 +151,32 @@ TEST_P(RowErrorsTest, ARefusedChangeIsCountedAsARowErrorAlone) {
   EXPECT_EQ(result.rows_changed, 3);
 }
 
+TEST_P(RowErrorsTest, AChangeThatWasCountedBeforeItWasDurableIsNotCountedAgain) {
+  if (GetParam() != TargetForm::kObjects) GTEST_SKIP() << "its checkpoint is never behind what is counted";
+  bench_.target_options.object_rows_max = 3;
+  bench_.target_options.interval = std::chrono::hours(1);
+  bench_.make_tables(0);
+  {
+    TaskRun run(bench_);
+    until_it_follows(run);
+    std::uint64_t before = bench_.database.log_end();
+    // The first three rows are an object, so the checkpoint is stored in front of the second transaction.
+    for (int id : {1, 3}) {
+      auto transaction = bench_.database.begin();
+      transaction->insert(kOrders, {int4_value(id), text_value("good")});
+      transaction->insert(kOrders, {int4_value(id + 1), text_value("good")});
+      transaction->commit();
+    }
+    ASSERT_TRUE(bench_.events.wait_until([&] {
+      return bench_.database.find_slot(bench_.database.slots().at(0))->confirmed > before || run.ended();
+    }));
+    bench_.faults.arm({.call = "capture.next"});
+    EXPECT_EQ(run.error(), ErrorKind::kInternal);
+  }
+  bench_.target_options.interval = std::chrono::milliseconds(20);
+  expect_inserts_counted(bench_, 4);
+}
+
 TEST_P(RowErrorsTest, ATableThatIsSuspendedStopsWithinTheTransaction) {
   bench_.definition.settings.error_behavior.data_error_policy = ErrorAction::kSuspendTable;
   bench_.target_options.refused = {"bad"};
