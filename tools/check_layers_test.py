@@ -22,6 +22,8 @@ include(cmake/FerryBuild.cmake)
 add_subdirectory(src/base)
 add_subdirectory(src/engine)
 add_subdirectory(src/connectors/one)
+add_subdirectory(src/connectors/two)
+add_subdirectory(src/connectors)
 add_subdirectory(src/model)
 """
 
@@ -45,13 +47,16 @@ class CheckLayersTest(unittest.TestCase):
         self.layer("model", "model", links=["base"], include='"base/base.h"')
         self.layer("engine", "engine", links=["base"], include='"base/base.h"')
         self.layer("connectors/one", "one", links=["base"], include='"base/base.h"')
+        self.layer("connectors/two", "two", links=["base"], include='"base/base.h"')
+        self.layer("connectors", "registry", links=["one", "two"], include='"connectors/one/one.h"')
 
     def write(self, file: str, text: str) -> None:
         (self.root / file).parent.mkdir(parents=True, exist_ok=True)
         (self.root / file).write_text(text, encoding="utf-8")
 
-    def layer(self, folder: str, name: str, links: list[str], include: str) -> None:
-        self.write(f"src/{folder}/CMakeLists.txt", f"ferry_layer({name} FOLDER {folder} LINKS {' '.join(links)})\n")
+    def layer(self, folder: str, name: str, links: list[str], include: str, vendor: str = "") -> None:
+        self.write(f"src/{folder}/CMakeLists.txt",
+                   f"ferry_layer({name} FOLDER {folder} LINKS {' '.join(links)} VENDOR {vendor})\n")
         self.write(f"src/{folder}/{name}.cc", f"#include {include}\n")
         self.write(f"src/{folder}/{name}.h", "")
 
@@ -68,7 +73,7 @@ class CheckLayersTest(unittest.TestCase):
         return self.run_cmake("--build", "build", "--target", f"{name}_layers")
 
     def test_accepts_layers_as_they_should_be(self) -> None:
-        for name in ("base", "model", "engine", "one"):
+        for name in ("base", "model", "engine", "one", "two", "registry"):
             built = self.build_layer_check(name)
             self.assertEqual(built.returncode, 0, built.stdout)
 
@@ -104,6 +109,18 @@ class CheckLayersTest(unittest.TestCase):
         self.write("CMakeLists.txt", lists)
         self.layer("engine", "engine", links=["one"], include='"base/base.h"')
         self.assertNotEqual(self.configure().returncode, 0)
+
+    def test_a_connector_that_links_another_stops_the_configuration(self) -> None:
+        self.layer("connectors/two", "two", links=["base", "one"], include='"base/base.h"')
+        configured = self.configure()
+        self.assertNotEqual(configured.returncode, 0)
+        self.assertIn("'connectors/two' may not link ferry_one, another connector", configured.stderr)
+
+    def test_a_layer_among_foreign_targets_stops_the_configuration(self) -> None:
+        self.layer("model", "model", links=["base"], include='"base/base.h"', vendor="ferry_engine")
+        configured = self.configure()
+        self.assertNotEqual(configured.returncode, 0)
+        self.assertIn("ferry_engine is no foreign target of ferry_model", configured.stderr)
 
 
 if __name__ == "__main__":

@@ -304,8 +304,9 @@ int clean_command(const CopyArguments& copy, const RunArguments& run, const conn
     ProgressPrinter printer(numerics_of(task), log_of(task));
     engine::ReplicationTask replication(task.definition, task.mapping, registry, *state, printer,
                                         base::Clock::real(), task.options);
-    for (const std::string& line : replication.clean(interrupt.token()))
+    for (const std::string& line : replication.clean_source(interrupt.token()))
       ProgressPrinter::print("removed " + line);
+    replication.clean_target(interrupt.token());
   }
   bool is_gone = remove_state(task.state);
   ProgressPrinter::print("removed the task's state in " + task.state.string());

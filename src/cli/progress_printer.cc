@@ -74,11 +74,6 @@ void ProgressPrinter::table_loaded(const model::TableName& table, std::int64_t r
 void ProgressPrinter::table_load_started(const model::TableVersion& table, std::int64_t rows_estimate) {
   std::lock_guard lock(mutex_);
   loading_[table.name] = {.rows_estimate = rows_estimate, .said = std::chrono::steady_clock::now()};
-  if (numerics_ == Numerics::kAsTheyAre) return;
-  for (const model::Column& column : table.columns) {
-    if (!column.type.is_unconstrained_numeric()) continue;
-    numerics_as_text_.insert(fmt::format("{}.{}", model::to_string(table.name), column.name));
-  }
 }
 
 void ProgressPrinter::table_rows_loaded(const model::TableName& table, std::int64_t rows) {
@@ -144,9 +139,9 @@ void ProgressPrinter::print_summary(const engine::TaskResult& result) {
     print(fmt::format("{} rows could not be carried over; {} names each.", grouped(result.row_errors),
                       result.row_errors_file));
   }
-  if (!numerics_as_text_.empty()) {
+  if (numerics_ == Numerics::kAsText && !result.unconstrained_numerics.empty()) {
     print(fmt::format("Columns of type numeric without a precision are text in Parquet: {}.",
-                      fmt::join(numerics_as_text_, ", ")));
+                      fmt::join(result.unconstrained_numerics, ", ")));
   }
   if (result.data_warnings > 0) {
     print(fmt::format("{} values were carried over in another form or cut short; {} says which.",

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -57,7 +56,6 @@ class ProgressPrinter final : public engine::TaskObserver {
   std::chrono::steady_clock::time_point last_changes_line_{};
   std::map<model::TableName, Loading> loading_;
   std::vector<std::string> created_;
-  std::set<std::string> numerics_as_text_;  // "schema.table.column"
 };
 
 }  // namespace ferry::cli

@@ -221,7 +221,8 @@ class Source {
   virtual ~Source() = default;
 
   // Checks what the work needs, best first contact: throws the connection's Error when there is none, else
-  // answers every prerequisite, met or not. `with_capture` adds those of ongoing changes.
+  // answers every prerequisite, met or not. `with_capture` adds those of a new capture;
+  // what one that goes on needs is verify()'s to say.
   virtual std::vector<Prerequisite> check(bool with_capture, std::stop_token stop) = 0;
 
   virtual std::unique_ptr<SourceCatalog> catalog() = 0;

@@ -48,6 +48,8 @@ struct PrepareRequest {
   model::TableVersionPtr table;
   PrepMode mode = PrepMode::kDropAndCreate;
   ForeignObjects foreign = ForeignObjects::kRefuse;
+  // The task has no load: things that loads make are there on purpose, and are nothing foreign.
+  bool changes_only = false;
 };
 
 // Tables before the stream. Used by one thread at a time.

@@ -69,11 +69,13 @@ Error two_tables_in_one(const model::TableName& first, const model::TableName& s
 
 // A state that was put back from an older copy does not know the objects written since, and would have their
 // changes written once more.
-void require_newest(connector::TargetTables& tables, const TableState& table) {
+void require_newest(const TaskContext& context, connector::TargetTables& tables, const TableState& table) {
   auto named = std::make_shared<model::TableVersion>();
   named->name = table.target;
   try {
-    tables.check({.table = std::move(named), .mode = connector::PrepMode::kDoNothing});
+    tables.check({.table = std::move(named),
+                  .mode = connector::PrepMode::kDoNothing,
+                  .changes_only = !model::has_full_load(context.definition.migration_type)});
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kTargetForeignObjects) throw;
     throw Error(
@@ -82,6 +84,16 @@ void require_newest(connector::TargetTables& tables, const TableState& table) {
          .remedy =
              "If the task's state was put back from an older copy, put the newest one back, or load anew "
              "with --restart --overwrite. If somebody else wrote these objects, move them away."});
+  }
+}
+
+// Adds those of the shape that the table has on the target.
+void add_unconstrained_numerics(const TableState& table, std::vector<std::string>& names) {
+  const std::string& shape = table.shape.empty() ? table.last_shape : table.shape;
+  if (shape.empty() || table.phase == TablePhase::kError) return;
+  for (const model::Column& column : parse_shape(shape).columns) {
+    if (column.type.is_unconstrained_numeric())
+      names.push_back(fmt::format("{}.{}", model::to_string(table.source), column.name));
   }
 }
 
@@ -155,16 +167,22 @@ std::string ReplicationTask::progress() const {
                      checkpoint ? checkpoint->resume_position.text() : "");
 }
 
+std::unique_ptr<connector::Source> ReplicationTask::open_source() const {
+  return connector::find_connector(registry_, definition_.source, model::EndpointRole::kSource)
+      .open_source(definition_.source);
+}
+
+std::unique_ptr<connector::Target> ReplicationTask::open_target(std::stop_token stop) {
+  connector::TargetContext context{
+      .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = std::move(stop)};
+  if (mapping_.has_tags()) context.tags = std::bind_front(&mapping::TableMapping::tags, &mapping_);
+  return connector::find_connector(registry_, definition_.target, model::EndpointRole::kTarget)
+      .open_target(definition_.target, context);
+}
+
 TaskResult ReplicationTask::attempt(std::stop_token stop) {
-  connector::TargetContext target_context{
-      .journal = state_, .clock = clock_, .scratch = state_.folder(), .stop = stop};
-  if (mapping_.has_tags()) target_context.tags = std::bind_front(&mapping::TableMapping::tags, &mapping_);
-  std::unique_ptr<connector::Source> source =
-      connector::find_connector(registry_, definition_.source, model::EndpointRole::kSource)
-          .open_source(definition_.source);
-  std::unique_ptr<connector::Target> target =
-      connector::find_connector(registry_, definition_.target, model::EndpointRole::kTarget)
-          .open_target(definition_.target, target_context);
+  std::unique_ptr<connector::Source> source = open_source();
+  std::unique_ptr<connector::Target> target = open_target(stop);
   TaskContext context{.definition = definition_,
                       .mapping = mapping_,
                       .source = *source,
@@ -173,7 +191,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
                       .row_errors = row_errors_,
                       .observer = observer_,
                       .clock = clock_,
-                      .foreign_objects = options_.foreign_objects,
+                      .foreign_objects = foreign_objects(),
                       .load_threads = options_.load_threads,
                       .on_lob_truncation = options_.on_lob_truncation,
                       .gather_interval = options_.gather_interval,
@@ -184,11 +202,9 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
 
   bool with_cdc = model::has_cdc(definition_.migration_type);
   std::unique_ptr<connector::SourceCapture> capture = with_cdc ? source->capture(state_) : nullptr;
-  // A task of changes alone adds to what is there, and a target that keeps the checkpoint itself knows better
-  // than any copy of the state.
+  // A target that keeps the checkpoint itself knows better than any copy of the state.
   bool knows_all = state_.phase() == TaskPhase::kChanges && !target->capabilities().atomic_checkpoint &&
-                   model::has_full_load(definition_.migration_type) &&
-                   options_.foreign_objects == connector::ForeignObjects::kRefuse;
+                   context.foreign_objects == connector::ForeignObjects::kRefuse;
   if (state_.phase() == TaskPhase::kNew) {
     begin(context, capture.get(), stop);
   } else if (capture) {
@@ -200,7 +216,7 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
   for (const TableState& table : state_.tables()) {
     if (table.phase == TablePhase::kError) continue;
     tables->sweep(table.target);
-    if (knows_all) require_newest(*tables, table);
+    if (knows_all) require_newest(context, *tables, table);
   }
 
   if (state_.phase() == TaskPhase::kLoading) {
@@ -227,13 +243,6 @@ TaskResult ReplicationTask::attempt(std::stop_token stop) {
       result(end == StreamEnd::kReachedEnd ? TaskEnd::kAfterCachedChanges : TaskEnd::kStopped, context);
   done.transactions = totals.transactions;
   done.rows_changed = totals.rows;
-  for (TableResult& table : done.tables) {
-    const TableStatistics& changes = totals.tables[table.source];
-    table.statistics.inserts = changes.inserts;
-    table.statistics.updates = changes.updates;
-    table.statistics.deletes = changes.deletes;
-    table.statistics.ddls = changes.ddls;
-  }
   return done;
 }
 
@@ -261,7 +270,8 @@ std::optional<model::StreamPosition> ReplicationTask::cached_changes_end() const
 }
 
 void ReplicationTask::check(const TaskContext& context, std::stop_token stop) {
-  require(context.source.check(model::has_cdc(definition_.migration_type), stop), definition_.source);
+  bool begins_capture = model::has_cdc(definition_.migration_type) && state_.phase() == TaskPhase::kNew;
+  require(context.source.check(begins_capture, stop), definition_.source);
   require(context.target.check(stop), definition_.target);
   in_contact_ = true;
 }
@@ -273,6 +283,8 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
   std::vector<TableState> tables;
   std::unique_ptr<connector::SourceCatalog> catalog = context.source.catalog();
   std::unique_ptr<connector::TargetTables> target_tables = context.target.tables();
+  remove_unfinished(*target_tables);
+  state_.forget_former_run();
   std::map<model::TableName, model::TableName> sources;  // By target.
   for (const model::TableName& name : select_tables(context, stop)) {
     auto [other, is_new] = sources.emplace(target_name(context, name), name);
@@ -289,11 +301,10 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
         table.last_shape = shape_text(*version);
         if (keeps_shapes(definition_.settings)) table.shape = table.last_shape;
       }
-      // Without a load nothing is removed, so what lies there does not matter.
-      target_tables->check(
-          {.table = target_version(context, version),
-           .mode = with_load ? prep_mode(context) : connector::PrepMode::kDropAndCreate,
-           .foreign = with_load ? context.foreign_objects : connector::ForeignObjects::kKeep});
+      target_tables->check({.table = target_version(context, version),
+                            .mode = prep_mode(context),
+                            .foreign = context.foreign_objects,
+                            .changes_only = !with_load});
     } catch (const Error& error) {
       if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
       table.phase = TablePhase::kError;
@@ -319,6 +330,29 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
   base::failpoint("after_start_stored");
 }
 
+// What killed runs left of the tables that the state lists, whether or not the next run selects them: half a
+// load would pass for a whole one.
+void ReplicationTask::remove_unfinished(connector::TargetTables& target) {
+  std::optional<model::Checkpoint> checkpoint = state_.checkpoint();
+  for (const TableState& table : state_.tables()) {
+    if (table.phase == TablePhase::kError) continue;
+    target.sweep(table.target);
+    if (table.phase != TablePhase::kLoading) continue;
+    if (table.copy_as == CopyAs::kLoad) {
+      target.discard_load(table.target, table.load_epoch);
+    } else if (!checkpoint || checkpoint->applied_through < table.copy_position) {
+      target.discard_changes(table.target, table.copy_position);
+    }
+  }
+}
+
+// Without a load nothing is removed, whatever the settings say of one.
+connector::ForeignObjects ReplicationTask::foreign_objects() const {
+  bool removes = options_.foreign_objects == connector::ForeignObjects::kRemove;
+  return removes && !model::has_full_load(definition_.migration_type) ? connector::ForeignObjects::kRefuse
+                                                                      : options_.foreign_objects;
+}
+
 connector::CaptureScope ReplicationTask::capture_scope() {
   connector::CaptureScope scope;
   scope.task_name = state_.task_name();
@@ -332,17 +366,19 @@ connector::CaptureScope ReplicationTask::capture_scope() {
   return scope;
 }
 
-std::vector<std::string> ReplicationTask::clean(std::stop_token stop) {
-  std::unique_ptr<connector::Source> source =
-      connector::find_connector(registry_, definition_.source, model::EndpointRole::kSource)
-          .open_source(definition_.source);
-  return source->capture(state_)->clean(capture_scope(), stop);
+std::vector<std::string> ReplicationTask::clean_source(std::stop_token stop) {
+  return open_source()->capture(state_)->clean(capture_scope(), stop);
+}
+
+void ReplicationTask::clean_target(std::stop_token stop) {
+  remove_unfinished(*open_target(std::move(stop))->tables());
 }
 
 TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) const {
   TaskResult result;
   result.end = end;
   std::vector<TableState> tables = state_.tables();
+  std::map<model::TableName, ChangeCounts> change_counts = state_.change_counts();
   for (TableState& table : tables) {
     // One line for each name: the table that has it, not one that had it before.
     bool has_successor = std::ranges::any_of(tables, [&](const TableState& other) {
@@ -350,13 +386,20 @@ TaskResult ReplicationTask::result(TaskEnd end, const TaskContext& context) cons
              other.phase != TablePhase::kDropped;
     });
     if (table.phase == TablePhase::kDropped && has_successor) continue;
+    add_unconstrained_numerics(table, result.unconstrained_numerics);
     RowCounts counts = context.row_errors.counts_of(table.target);
     TableResult line{.source = table.source,
                      .phase = table.phase,
                      .rows_loaded = table.rows_loaded,
                      .error = std::move(table.error),
                      .statistics = {}};
+    const ChangeCounts& changes = change_counts[table.source];
     line.statistics.full_load_rows = table.rows_loaded;
+    // After a kill, what was refused may be stored before what it was refused of.
+    line.statistics.inserts = std::max<std::int64_t>(0, changes.inserts - counts.refused.inserts);
+    line.statistics.updates = std::max<std::int64_t>(0, changes.updates - counts.refused.updates);
+    line.statistics.deletes = std::max<std::int64_t>(0, changes.deletes - counts.refused.deletes);
+    line.statistics.ddls = changes.ddls;
     line.statistics.full_load_error_rows = counts.load_errors;
     line.statistics.change_error_rows = counts.change_errors;
     line.statistics.data_warnings = counts.load_warnings + counts.change_warnings;

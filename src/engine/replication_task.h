@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -35,6 +36,8 @@ struct TableResult {
 struct TaskResult {
   TaskEnd end = TaskEnd::kStopped;
   std::vector<TableResult> tables;
+  // "schema.table.column" of each NUMERIC without precision, which not every target has a type for.
+  std::vector<std::string> unconstrained_numerics;
   std::int64_t transactions = 0;
   std::int64_t rows_changed = 0;
   std::int64_t row_errors = 0;
@@ -64,9 +67,15 @@ class ReplicationTask {
   TaskResult run(std::stop_token stop);
 
   // Removes everything the task made on its source, and returns a line for each thing removed.
-  std::vector<std::string> clean(std::stop_token stop);
+  std::vector<std::string> clean_source(std::stop_token stop);
+  // Removes what a killed run left unfinished on the target; finished loads and changes stay.
+  void clean_target(std::stop_token stop);
 
  private:
+  std::unique_ptr<connector::Source> open_source() const;
+  std::unique_ptr<connector::Target> open_target(std::stop_token stop);
+  connector::ForeignObjects foreign_objects() const;
+  void remove_unfinished(connector::TargetTables& target);
   void queue_failed_loads();
   TaskResult attempt(std::stop_token stop);
   void check(const TaskContext& context, std::stop_token stop);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -30,6 +31,12 @@ std::string as_field(std::string_view text) {
   return base::one_line(field);
 }
 
+void count(ChangeCounts& counts, model::ChangeKind kind) {
+  if (kind == model::ChangeKind::kInsert) ++counts.inserts;
+  if (kind == model::ChangeKind::kUpdate) ++counts.updates;
+  if (kind == model::ChangeKind::kDelete) ++counts.deletes;
+}
+
 }  // namespace
 
 RowErrorLog::RowErrorLog(TaskState& state, std::filesystem::path file, model::ErrorBehavior behavior)
@@ -54,11 +61,12 @@ void RowErrorLog::Loads::data_warning(const model::DataWarning& warning) {
 
 void RowErrorLog::Changes::row_error(const model::RowError& error) {
   std::lock_guard lock(log_.mutex_);
-  log_.change_is_refused_ = true;
+  bool is_refused_only_now = !std::exchange(log_.change_is_refused_, true);
   Table& table = log_.tables_[error.table];
   Report report = log_.place_of_next(table);
   if (report == Report::kNew) {
     ++table.counts.change_errors;
+    if (is_refused_only_now) count(table.counts.refused, log_.change_kind_);
     log_.note_change(table, error.table);
     log_.write(table, error);
   }
@@ -109,7 +117,8 @@ void RowErrorLog::begin_transaction(const model::StreamPosition& commit) {
   next_report_ = {.change = {.commit = commit, .ordinal = 0}, .report = 0};
 }
 
-void RowErrorLog::begin_change(std::uint64_t ordinal) {
+void RowErrorLog::begin_change(std::uint64_t ordinal, model::ChangeKind kind) {
+  change_kind_ = kind;
   next_report_.change.ordinal = ordinal;
   next_report_.report = 0;
   change_is_refused_ = false;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "engine/task_state.h"
+#include "model/change_batch.h"
 #include "model/row_error.h"
 #include "model/task_settings.h"
 
@@ -47,7 +48,7 @@ class RowErrorLog {
   // What of_changes() hears next is of the change with this number among its table's changes in this
   // transaction. By the one thread that reports to of_changes().
   void begin_transaction(const model::StreamPosition& commit);
-  void begin_change(std::uint64_t ordinal);
+  void begin_change(std::uint64_t ordinal, model::ChangeKind kind);
   // of_changes() has heard that the row of the change is left out. By the same thread.
   bool change_is_refused() const { return change_is_refused_; }
 
@@ -106,6 +107,7 @@ class RowErrorLog {
   std::ofstream out_;
   bool store_each_report_ = false;  // Set before changes are applied.
   ReportPlace next_report_;         // Of the thread that applies changes, as is the next.
+  model::ChangeKind change_kind_ = model::ChangeKind::kInsert;
   bool change_is_refused_ = false;
 };
 

@@ -9,8 +9,7 @@
 
 namespace ferry::engine {
 
-// What one table has gone through; DMS's DescribeTableStatistics has the same counts. Inserts, updates,
-// deletes and ddls are those of this run of the task; the others count from the task's start.
+// What one table has gone through since the task's start; DMS's DescribeTableStatistics has the same counts.
 struct TableStatistics {
   std::int64_t full_load_rows = 0;
   std::int64_t full_load_error_rows = 0;

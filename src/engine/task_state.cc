@@ -49,6 +49,12 @@ CREATE TABLE IF NOT EXISTS row_counts (
   load_warnings INTEGER NOT NULL, change_errors INTEGER NOT NULL, change_warnings INTEGER NOT NULL,
   through_commit BLOB, through_text TEXT, through_ordinal INTEGER, through_report INTEGER,
   PRIMARY KEY (target_schema, target_table)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused_changes (
+  target_schema TEXT NOT NULL, target_table TEXT NOT NULL, inserts INTEGER NOT NULL, updates INTEGER NOT NULL,
+  deletes INTEGER NOT NULL, PRIMARY KEY (target_schema, target_table)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS change_counts (
+  source_schema TEXT NOT NULL, source_table TEXT NOT NULL, inserts INTEGER NOT NULL, updates INTEGER NOT NULL,
+  deletes INTEGER NOT NULL, ddls INTEGER NOT NULL, PRIMARY KEY (source_schema, source_table)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS objects (
   number INTEGER PRIMARY KEY, target_schema TEXT NOT NULL, target_table TEXT NOT NULL, phase INTEGER NOT NULL,
   load_epoch INTEGER NOT NULL, key TEXT NOT NULL, first_commit BLOB NOT NULL, first_text TEXT NOT NULL,
@@ -96,14 +102,25 @@ constexpr const char* kObjectColumns =
     "last_commit, "
     "last_text, last_ordinal, rows, done";
 
-Error unusable(const std::filesystem::path& folder, std::string_view what) {
-  return Error(
-      ErrorKind::kStateUnusable,
-      {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
-       .remedy =
-           "Free disk space, repair the folder's rights or name another folder with --state. A damaged "
-           "state.db cannot be repaired: drop the task's replication slot on the source (its name begins "
-           "with ferry_), remove the folder and begin anew."});
+constexpr std::string_view kMend =
+    "Free disk space or repair the folder's rights and run the same command again, or name another folder "
+    "with "
+    "--state.";
+constexpr std::string_view kBeginAnew =
+    "The task cannot go on without its state.db: drop its replication slot on the source (the name begins "
+    "with "
+    "ferry_), remove the folder and begin anew.";
+
+Error unusable(const std::filesystem::path& folder, std::string_view what, std::string_view remedy = kMend) {
+  return Error(ErrorKind::kStateUnusable,
+               {.message = fmt::format("the task's state in {} cannot be used: {}", folder.string(), what),
+                .remedy = std::string(remedy)});
+}
+
+Error unusable(const std::filesystem::path& folder, sqlite3* database) {
+  int code = sqlite3_errcode(database);
+  bool is_damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+  return unusable(folder, sqlite3_errmsg(database), is_damaged ? kBeginAnew : kMend);
 }
 
 // A folder of other things, say a home directory, keeps its rights and gets nothing put into it.
@@ -197,7 +214,7 @@ class TaskState::Statement {
 
  private:
   void check(int result) const {
-    if (result != SQLITE_OK) throw unusable(state_.folder_, sqlite3_errmsg(state_.database_));
+    if (result != SQLITE_OK) throw unusable(state_.folder_, state_.database_);
   }
 
   const TaskState& state_;
@@ -227,7 +244,7 @@ TaskState::TaskState(const std::filesystem::path& folder) : folder_(folder) {
   if (sqlite3_open_v2(path.c_str(), &database_,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                       nullptr) != SQLITE_OK) {
-    Error failure = unusable(folder, sqlite3_errmsg(database_));
+    Error failure = unusable(folder, database_);
     sqlite3_close(database_);
     ::close(lock_);
     throw failure;
@@ -255,7 +272,7 @@ std::unique_ptr<TaskState> TaskState::open(const std::filesystem::path& folder, 
   // What failed before anything was done may be given again with whatever it failed for mended.
   if (existing == Existing::kRestart || state->phase() == TaskPhase::kNew) {
     if (names_another_place(state->fact("definition").value_or(""), fingerprint)) {
-      state->execute("DELETE FROM objects");
+      state->execute("DELETE FROM objects; DELETE FROM tables");
     }
     state->restart();
   }
@@ -309,9 +326,9 @@ void TaskState::check_fingerprint(std::string_view fingerprint) {
 void TaskState::execute(const char* sql) const {
   std::lock_guard lock(mutex_);
   if (sqlite3_exec(database_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
-    std::string message = sqlite3_errmsg(database_);
+    Error failure = unusable(folder_, database_);
     sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
-    throw unusable(folder_, message);
+    throw failure;
   }
 }
 
@@ -478,7 +495,10 @@ void TaskState::forget_skipped(const TableState& table) {
 
 std::map<model::TableName, RowCounts> TaskState::row_counts() const {
   std::lock_guard lock(mutex_);
-  Statement rows(*this, "SELECT * FROM row_counts");
+  Statement rows(
+      *this,
+      "SELECT row_counts.*, inserts, updates, deletes FROM row_counts LEFT JOIN refused_changes USING "
+      "(target_schema, target_table)");
   std::map<model::TableName, RowCounts> counts;
   while (rows.step()) {
     RowCounts& found = counts[{rows.text_at(0), rows.text_at(1)}];
@@ -486,6 +506,9 @@ std::map<model::TableName, RowCounts> TaskState::row_counts() const {
              .load_warnings = rows.integer_at(3),
              .change_errors = rows.integer_at(4),
              .change_warnings = rows.integer_at(5),
+             .refused = {.inserts = rows.integer_at(10),
+                         .updates = rows.integer_at(11),
+                         .deletes = rows.integer_at(12)},
              .through = std::nullopt};
     if (rows.is_null_at(6)) continue;
     found.through = {.change = {.commit = {rows.text_at(6), rows.text_at(7)},
@@ -496,9 +519,10 @@ std::map<model::TableName, RowCounts> TaskState::row_counts() const {
 }
 
 void TaskState::set_row_counts(const model::TableName& target, const RowCounts& counts) {
-  std::lock_guard lock(mutex_);
-  noted_counts_.erase(target);
-  write_row_counts(target, counts);
+  in_one_step([&] {
+    noted_counts_.erase(target);
+    write_row_counts(target, counts);
+  });
 }
 
 void TaskState::note_row_counts(const model::TableName& target, const RowCounts& counts) {
@@ -524,6 +548,48 @@ void TaskState::write_row_counts(const model::TableName& target, const RowCounts
         .integer(static_cast<std::int64_t>(counts.through->report));
   }
   row.run();
+  Statement(*this, "INSERT OR REPLACE INTO refused_changes VALUES (?, ?, ?, ?, ?)")
+      .text(target.schema)
+      .text(target.table)
+      .integer(counts.refused.inserts)
+      .integer(counts.refused.updates)
+      .integer(counts.refused.deletes)
+      .run();
+}
+
+std::map<model::TableName, ChangeCounts> TaskState::change_counts() const {
+  std::lock_guard lock(mutex_);
+  Statement rows(*this, "SELECT * FROM change_counts");
+  std::map<model::TableName, ChangeCounts> counts;
+  while (rows.step()) {
+    counts[{rows.text_at(0), rows.text_at(1)}] = {.inserts = rows.integer_at(2),
+                                                  .updates = rows.integer_at(3),
+                                                  .deletes = rows.integer_at(4),
+                                                  .ddls = rows.integer_at(5)};
+  }
+  return counts;
+}
+
+model::StreamPosition TaskState::changes_counted_through() const {
+  return {fact("counted_key").value_or(""), fact("counted_text").value_or("")};
+}
+
+void TaskState::write_progress(const ChangeProgress& progress) {
+  for (const auto& [source, counts] : progress.counts) {
+    Statement(*this, "INSERT OR REPLACE INTO change_counts VALUES (?, ?, ?, ?, ?, ?)")
+        .text(source.schema)
+        .text(source.table)
+        .integer(counts.inserts)
+        .integer(counts.updates)
+        .integer(counts.deletes)
+        .integer(counts.ddls)
+        .run();
+  }
+  if (!progress.counted_through.empty()) {
+    write_fact("counted_key", progress.counted_through.key());
+    write_fact("counted_text", progress.counted_through.text());
+  }
+  for (const TableState& table : progress.tables) write_table(table);
 }
 
 std::optional<model::Checkpoint> TaskState::checkpoint() const {
@@ -539,10 +605,10 @@ std::optional<model::Checkpoint> TaskState::checkpoint() const {
 void TaskState::require_in_place() const {
   int moved = 0;
   sqlite3_file_control(database_, nullptr, SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved != 0) throw unusable(folder_, "state.db was removed or replaced while the task ran");
+  if (moved != 0) throw unusable(folder_, "state.db was removed or replaced while the task ran", kBeginAnew);
 }
 
-void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
+void TaskState::set_checkpoint(const model::Checkpoint& checkpoint, const ChangeProgress& progress) {
   require_in_place();
   in_one_step([&] {
     write_fact("stream_identity", checkpoint.identity.text);
@@ -551,18 +617,25 @@ void TaskState::set_checkpoint(const model::Checkpoint& checkpoint) {
     write_fact("applied_key", checkpoint.applied_through.key());
     write_fact("applied_text", checkpoint.applied_through.text());
     for (const auto& [target, counts] : noted_counts_) write_row_counts(target, counts);
+    write_progress(progress);
   });
   std::lock_guard lock(mutex_);
   noted_counts_.clear();
 }
 
 void TaskState::restart() {
+  execute(
+      "BEGIN IMMEDIATE; DELETE FROM row_counts; DELETE FROM refused_changes; DELETE FROM change_counts; "
+      "DELETE FROM facts WHERE name IN "
+      "('phase', 'definition', 'load_started', 'counted_key', 'counted_text'); "
+      "DELETE FROM notes WHERE name LIKE 'engine.%'; COMMIT");
+}
+
+void TaskState::forget_former_run() {
   // The new stream's positions are not comparable with the old one's; names of objects still are.
   execute(
-      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM skipped; DELETE FROM row_counts; DELETE FROM facts "
-      "WHERE name IN ('phase', 'definition', 'load_started', "
-      "'stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
-      "DELETE FROM notes WHERE name LIKE 'engine.%'; "
+      "BEGIN IMMEDIATE; DELETE FROM tables; DELETE FROM skipped; DELETE FROM facts WHERE name IN "
+      "('stream_identity', 'resume_key', 'resume_text', 'applied_key', 'applied_text'); "
       "UPDATE objects SET first_commit = x'', last_commit = x'', done = 1; COMMIT");
 }
 

@@ -82,14 +82,32 @@ struct ReportPlace {
   friend auto operator<=>(const ReportPlace&, const ReportPlace&) = default;
 };
 
+// How many changes of each kind.
+struct ChangeCounts {
+  std::int64_t inserts = 0;
+  std::int64_t updates = 0;
+  std::int64_t deletes = 0;
+  std::int64_t ddls = 0;
+
+  friend bool operator==(const ChangeCounts&, const ChangeCounts&) = default;
+};
+
 // What became of a target table's bad rows.
 struct RowCounts {
   std::int64_t load_errors = 0;
   std::int64_t load_warnings = 0;
   std::int64_t change_errors = 0;
   std::int64_t change_warnings = 0;
+  ChangeCounts refused = {};  // The changes of rows that change_errors speaks of.
   // The last report that the two counts of changes include; nothing before the first.
   std::optional<ReportPlace> through;
+};
+
+// What is stored together with a checkpoint.
+struct ChangeProgress {
+  std::map<model::TableName, ChangeCounts> counts;  // Those that are others now.
+  model::StreamPosition counted_through;            // Not before the checkpoint.
+  std::vector<TableState> tables;                   // Those that are others from the checkpoint on.
 };
 
 // Everything a task must find again after a crash, in <folder>/state.db (docs/formats/state.md). Opening it
@@ -101,14 +119,18 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   enum class Existing : std::uint8_t { kContinue, kRestart };
 
   // `fingerprint` is the definition's, one line per part; with kContinue a stored one that differs throws
-  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets tables, counts, checkpoint and
-  // phase, for a load from the start; the journal stays, because it tells which objects are the task's own,
-  // unless the target is another place now.
+  // Error(kStateMismatch), unless nothing was done yet. kRestart forgets counts and phase, for a load from
+  // the start. Tables and checkpoint stay until forget_former_run(), because they tell what the former run
+  // left unfinished, and the journal for good, because it tells which objects are the task's own; all of them
+  // go where the target is another place now.
   static std::unique_ptr<TaskState> open(const std::filesystem::path& folder, std::string_view fingerprint,
                                          Existing existing = Existing::kContinue);
-  // For clean(): whatever the fingerprint.
+  // For `ferry clean`: whatever the fingerprint.
   static std::unique_ptr<TaskState> open_any(const std::filesystem::path& folder);
   ~TaskState() override;
+
+  // In phase kNew: what the former run left unfinished is gone.
+  void forget_former_run();
 
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -143,9 +165,15 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   // behind what a restart leaves out.
   void note_row_counts(const model::TableName& target, const RowCounts& counts);
 
+  // What the target was given, those that it refused among them. By source table.
+  std::map<model::TableName, ChangeCounts> change_counts() const;
+  // The last transaction that they hold; one up to here that comes again is counted already.
+  model::StreamPosition changes_counted_through() const;
+
   // Where the capture started, kept for good; nothing before set_capture_start().
   std::optional<model::Checkpoint> checkpoint() const;
-  void set_checkpoint(const model::Checkpoint& checkpoint);
+  // `progress` becomes durable in the same step.
+  void set_checkpoint(const model::Checkpoint& checkpoint, const ChangeProgress& progress = {});
 
   // Values that changes needed and the log did not send. intend() makes those of its table durable first,
   // done() lets them go.
@@ -179,6 +207,7 @@ class TaskState final : public connector::TargetJournal, public connector::TaskN
   void write_fact(std::string_view name, std::string_view value);
   void write_table(const TableState& table);
   void write_object(const connector::ObjectRecord& object);
+  void write_progress(const ChangeProgress& progress);
   void write_row_counts(const model::TableName& target, const RowCounts& counts);
 
   std::filesystem::path folder_;

@@ -120,6 +120,7 @@ TEST_F(TaskStateTest, TakesAnotherDefinitionWhileNothingIsDone) {
     state->set_table({.source = {"public", "t"}, .target = {"public", "t"}, .phase = TablePhase::kError});
   }
   auto state = TaskState::open(folder_, "a=2\nb=2\n");
+  state->forget_former_run();
   EXPECT_TRUE(state->tables().empty());
   state->set_phase(TaskPhase::kLoading);
   state.reset();
@@ -133,10 +134,13 @@ TEST_F(TaskStateTest, ARestartAtAnotherPlaceOwnsNothingThere) {
   {
     auto state = open_at("file:///a");
     state->intend(change_object("public/t/1", "b"));
+    state->set_table({.source = {"public", "t"}, .target = {"public", "t"}, .phase = TablePhase::kLoading});
     state->set_phase(TaskPhase::kChanges);
   }
   EXPECT_EQ(open_at("file:///a")->objects({"public", "t"}).size(), 1U);
+  EXPECT_EQ(open_at("file:///a")->tables().size(), 1U) << "what it left unfinished is still to be removed";
   EXPECT_TRUE(open_at("file:///b")->objects({"public", "t"}).empty());
+  EXPECT_TRUE(open_at("file:///b")->tables().empty());
 }
 
 TEST_F(TaskStateTest, JournalTellsIntentFromDone) {
@@ -162,6 +166,7 @@ TEST_F(TaskStateTest, ARestartForgetsCutsAndKeepsKeys) {
     state->intend(change_object("k1", "zzz"));
   }
   auto state = open(Existing::kRestart);
+  state->forget_former_run();
   auto objects = state->objects({"public", "t"});
   ASSERT_EQ(objects.size(), 1U);
   EXPECT_TRUE(objects[0].last.commit.empty()) << "positions of the old stream mean nothing in the new one";
@@ -222,6 +227,26 @@ TEST_F(TaskStateTest, NotedCountsAreDurableWithTheTablesNextObjectOrTheCheckpoin
     state->set_checkpoint({});
   }
   EXPECT_EQ(open()->row_counts().at(table).change_errors, 2);
+}
+
+TEST_F(TaskStateTest, CountsOfChangesAreStoredWithTheCheckpointAndGoWithARestart) {
+  model::TableName source{"public", "t"};
+  ChangeCounts counts{.inserts = 1, .updates = 2, .deletes = 3, .ddls = 4};
+  {
+    auto state = open();
+    state->set_phase(TaskPhase::kChanges);
+    state->set_checkpoint({.identity = {"here"}, .resume_position = {"a", "a"}, .applied_through = {}},
+                          {.counts = {{source, counts}},
+                           .counted_through = {std::string("\0b", 2), "b"},
+                           .tables = {{.source = source, .target = source, .last_shape = "{}"}}});
+    state->set_checkpoint({.identity = {"here"}, .resume_position = {"b", "b"}, .applied_through = {}});
+  }
+  EXPECT_EQ(open()->change_counts().at(source), counts);
+  EXPECT_EQ(open()->changes_counted_through().key(), std::string("\0b", 2));
+  EXPECT_EQ(open()->tables().at(0).last_shape, "{}");
+  auto state = open(Existing::kRestart);
+  EXPECT_TRUE(state->change_counts().empty());
+  EXPECT_TRUE(state->changes_counted_through().empty());
 }
 
 TEST_F(TaskStateTest, AStateOfVersion1IsTakenOver) {
@@ -288,7 +313,13 @@ TEST_F(TaskStateTest, ADamagedFileIsNamed) {
   std::fputs("this is no database, and long enough to be seen as none: ..................................",
              file);
   std::fclose(file);
-  EXPECT_EQ(kind_of([&] { open(); }), ErrorKind::kStateUnusable);
+  try {
+    open();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kStateUnusable);
+    EXPECT_NE(error.remedy().find("begin anew"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

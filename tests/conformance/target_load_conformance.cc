@@ -51,6 +51,11 @@ TEST_P(TargetConformance, PrepareRefusesForeignObjects) {
   prepare(full_row_);  // Another table's foreign things are no matter.
 }
 
+TEST_P(TargetConformance, ATaskOfChangesAloneTakesWhatALoadMadeForItsOwn) {
+  fixture_->put_foreign(keyed_);
+  target_->tables()->check({.table = keyed_, .mode = PrepMode::kDoNothing, .changes_only = true});
+}
+
 TEST_P(TargetConformance, PrepareKeepsForeignObjectsWhereTold) {
   fixture_->put_foreign(keyed_);
   prepare(keyed_, PrepMode::kDropAndCreate, ForeignObjects::kKeep);

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,7 @@ from tcp_gate import TcpGate  # noqa: E402
 ferry_program = REPOSITORY / "build" / "ferry"
 
 MAJOR_PREFERRED = 15
+SKIPPED = 77  # As the exit code: no test could be made here.
 ERROR_DEADLINE_S = 15  # An error is printed within this time.
 # Nobody may ever read it again. It needs escapes in a URI, and holds what a careless parser would stumble over.
 PASSWORD = "ge:heim@/%41 ü-Wort"
@@ -648,17 +650,28 @@ class TlsTest(BadInput):
 
 
 class NamespaceTest(BadInput):
-    """Targets on file systems of their own, inside of a mount namespace."""
+    """Targets and states on file systems of their own, inside of a mount namespace."""
 
-    def namespace(self, *, options: str, script: str) -> FerryCommand:
-        """Runs `script` where a tmpfs with the options is the target; in it $@ is the copy."""
-        self.target.mkdir(exist_ok=True)
-        probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", str(self.target)], check=False,
+    @classmethod
+    def setUpClass(cls) -> None:
+        probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()], check=False,
                                capture_output=True, text=True)
         if probe.returncode != 0:
-            self.skipTest(f"no mount namespace can be made here ({probe.stderr.strip()}); the limit on the size of "
-                          "files in test_files_larger_than_the_limit is all that was tested of a full target")
-        mount = f"mount -t tmpfs -o {options} tmpfs {self.target} && {script}"
+            raise unittest.SkipTest(
+                f"no mount namespace can be made here ({probe.stderr.strip()}); the limit on the size of files in "
+                "test_files_larger_than_the_limit is all that was tested of a full target")
+        super().setUpClass()
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.go_on = self.folder / "go_on"
+        os.mkfifo(self.go_on)
+
+    def namespace(self, *, options: str, script: str, place: Path | None = None) -> FerryCommand:
+        """Runs `script` where a tmpfs with the options is at `place`, the target unless told; in it $@ is the copy."""
+        place = place or self.target
+        place.mkdir(exist_ok=True)
+        mount = f"mount -t tmpfs -o {options} tmpfs {place} && {script}"
         command = FerryCommand("unshare", ["-Urm", "sh", "-c", mount, "sh", ferry_program, "copy", self.uri(),
                                            f"file://{self.target}", "--format", "csv", "--set",
                                            f"CsvNullValue={NULL_MARKER}", "--set", "CdcMaxBatchInterval=1"],
@@ -681,6 +694,55 @@ class NamespaceTest(BadInput):
         self.assertNotIn(".ferry-", (self.folder / "kept.first").read_text(encoding="utf-8"))
         self.target = kept
         self.assert_equal("t", "large")
+
+    def until_told(self, command: str) -> str:
+        """Shell: the command, which is stopped when tell() is called and must end with 0."""
+        return (f"setpriv --pdeathsig KILL {command} & pid=$!; read line < {self.go_on}; kill $pid; "
+                "wait $pid || exit 99")
+
+    def tell(self) -> None:
+        """Lets the script go on behind its `read`."""
+        self.go_on.write_text("\n", encoding="ascii")
+
+    def test_disk_that_fills_up_with_changes(self) -> None:
+        kept = self.folder / "kept"
+        follow = '"$@" --follow'
+        script = (f"{follow}; code=$?; mount -o remount,size=100m {self.target}; "
+                  f"{self.until_told(follow)}; cp -r {self.target} {kept}; exit $code")
+        command = self.namespace(options="size=1m", script=script)
+        command.wait_for_output("following changes from")
+        self.sql(f"INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(10, 10 + {LARGE_ROWS}) i")
+        command.wait_until(lambda: command.error_code is not None, "the full target")
+        self.assertEqual(command.error_code, "target_full", command.report())
+        for part in ("No space left on device", "ENOSPC", "Free space", "same command"):
+            self.assertIn(part, command.error_message, command.report())
+        self.sql("UPDATE t SET i = -1 WHERE i = 1")
+        self.wait_caught_up(command)
+        self.tell()
+        self.assertEqual(command.wait(), 42, command.report())
+        self.target = kept
+        self.assert_equal("t")
+
+    def test_disk_of_the_state_fills_up(self) -> None:
+        place = self.folder / "state"
+        follow = f'"$@" --follow --state {place}/of-the-task'
+        script = (f"setpriv --pdeathsig KILL {follow} & pid=$!; read line < {self.go_on}; "
+                  f"cat /dev/zero > {place}/filler; echo filled; wait $pid; code=$?; rm {place}/filler; "
+                  f"{self.until_told(follow)}; exit $code")
+        command = self.namespace(options="size=4m", place=place, script=script)
+        command.wait_for_output("following changes from")
+        self.tell()
+        command.wait_for_output("filled")
+        self.sql("INSERT INTO t SELECT i, 'y' FROM generate_series(10, 1000) i; UPDATE t SET i = -1 WHERE i = 1")
+        command.wait_until(lambda: command.error_code is not None, "the full disk")
+        self.assertEqual(command.error_code, "state_unusable", command.report())
+        for part in (str(place), "full", "Free disk space", "same command"):
+            self.assertIn(part, command.error_message, command.report())
+        self.assertNotIn("drop", command.error_message)
+        self.wait_caught_up(command)
+        self.tell()
+        self.assertEqual(command.wait(), 62, command.report())
+        self.assert_equal("t")
 
     def test_read_only_target(self) -> None:
         command = self.namespace(options="ro", script='exec "$@"')
@@ -849,6 +911,27 @@ class NoWalSenderTest(BadInput):
         command.stop()
         self.assert_equal("t")
 
+    def test_a_running_task_waits_for_a_wal_sender(self) -> None:
+        gate = TcpGate(self.server.port)
+        self.addCleanup(gate.close)
+        command = self.start_run(source={"Port": gate.port}, task_settings={
+            "ErrorBehavior": {"RecoverableErrorInterval": 1, "RecoverableErrorThrottling": False}})
+        self.wait_caught_up(command)
+        gate.refuse()
+        gate.cut()
+        self.wait_for_free_slots()
+        self.sql("SELECT pg_create_logical_replication_slot('squatter', 'test_decoding')")
+        squatter = self.squat("squatter", "")
+        self.sql("INSERT INTO t VALUES (3, 'y')")
+        gate.pass_on()
+        command.wait_until(lambda: "53300" in command.errors, "the refusal of a WAL sender")
+        squatter.leave()
+        self.wait_for_free_slots()
+        self.sql("SELECT pg_drop_replication_slot('squatter')")
+        self.wait_caught_up(command)
+        command.stop()
+        self.assert_equal("t")
+
 
 def main() -> None:
     global ferry_program
@@ -858,7 +941,10 @@ def main() -> None:
     ferry_program = arguments.ferry.resolve()
     if not installed_majors():
         sys.exit("no PostgreSQL is installed; run tools/install_test_servers.sh")
-    unittest.main(argv=[sys.argv[0], *others])
+    result = unittest.main(argv=[sys.argv[0], *others], exit=False).result
+    if result.wasSuccessful() and result.skipped and len(result.skipped) >= result.testsRun:
+        sys.exit(SKIPPED)
+    sys.exit(not result.wasSuccessful())
 
 
 if __name__ == "__main__":

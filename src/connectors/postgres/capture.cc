@@ -119,6 +119,12 @@ std::optional<SlotReader> PostgresCapture::own_reader() const {
   return note ? SlotReader::parse(*note) : std::nullopt;
 }
 
+// Before any other replication connection: the one of a killed process of ours may hold the server's last WAL
+// sender.
+void PostgresCapture::release_own_reader(std::stop_token stop) {
+  release_slot(control(stop), slot_name_, own_reader(), stop);
+}
+
 StreamIdentity PostgresCapture::identity(std::stop_token stop) {
   Connection walsender(settings_, ConnectionPurpose::kReplication, application_name_ + "-identity", stop);
   Result system = walsender.run("IDENTIFY_SYSTEM", "ask for the server's identity", stop);
@@ -271,7 +277,6 @@ Lsn PostgresCapture::prepare_users_slot(const CaptureScope& scope, std::stop_tok
   }
   require_readable_text(stop);
   notes_.set(kNotePlugin, plugin_);
-  release_slot(control(stop), slot_name_, own_reader(), stop);
   prepare_ddl_artifacts(stop);
   Lsn from = slot.confirmed_flush;
   if (!scope.start_position.empty()) from = parse_start_position(scope.start_position);
@@ -310,10 +315,7 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
                          scope.start_position)});
   }
   Connection& connection = control(stop);
-  if (find_slot(connection, slot_name_, stop)) {
-    release_slot(connection, slot_name_, own_reader(), stop);
-    drop_slot(connection, slot_name_, stop);
-  }
+  drop_slot(connection, slot_name_, stop);
   prepare_ddl_artifacts(stop);
   choose_plugin(scope, stop);
   std::string application = fmt::format("{}-{}", application_name_, nonce());
@@ -329,6 +331,7 @@ Lsn PostgresCapture::prepare_own_slot(const CaptureScope& scope, std::stop_token
 
 CaptureStart PostgresCapture::prepare(const CaptureScope& scope, std::stop_token stop) {
   set_scope(scope, stop);
+  release_own_reader(stop);
   StreamIdentity now = identity(stop);
   notes_.set(kNoteDatabase, database_of(now));
   warn_of_idle_slots(control(stop), slot_name_, stop);
@@ -340,6 +343,7 @@ CaptureStart PostgresCapture::prepare(const CaptureScope& scope, std::stop_token
 void PostgresCapture::verify(const CaptureScope& scope, const model::Checkpoint& checkpoint,
                              std::stop_token stop) {
   set_scope(scope, stop);
+  release_own_reader(stop);
   StreamIdentity now = identity(stop);
   if (now != checkpoint.identity) {
     throw Error(
@@ -405,6 +409,7 @@ std::vector<std::string> PostgresCapture::created() const {
 std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::stop_token stop) {
   stream_.reset();
   set_scope(scope, stop);
+  if (slot_is_ours()) release_own_reader(stop);
   if (auto noted = notes_.get(kNoteDatabase)) {
     if (std::string now = database_of(identity(stop)); now != *noted) {
       throw Error(
@@ -415,9 +420,8 @@ std::vector<std::string> PostgresCapture::clean(const CaptureScope& scope, std::
   }
   std::vector<std::string> removed;
   // The slot first: no log may be decoded any more when the publications go.
-  if (slot_is_ours() && find_slot(control(stop), slot_name_, stop)) {
-    release_slot(control(stop), slot_name_, own_reader(), stop);
-    if (drop_slot(control(stop), slot_name_, stop)) removed.push_back("replication slot " + slot_name_);
+  if (slot_is_ours() && drop_slot(control(stop), slot_name_, stop)) {
+    removed.push_back("replication slot " + slot_name_);
   }
   if (publications_are_ours()) {
     for (const std::string& name : drop_publications(control(stop), publications_, stop)) {
@@ -448,7 +452,7 @@ void PostgresCapture::start(const StreamPosition& from, std::stop_token stop) {
                                                 std::stop_token token) { take_ddl(logged, changes, token); }};
   decoder_ = plugin_ == kTestDecoding ? make_test_decoding_decoder(std::move(context))
                                       : make_pgoutput_decoder(std::move(context), publications_);
-  release_slot(control(stop), slot_name_, own_reader(), stop);
+  release_own_reader(stop);
 
   std::string application = fmt::format("{}-{}", application_name_, nonce());
   stream_.emplace(settings_, ConnectionPurpose::kReplication, application, stop);

@@ -78,6 +78,7 @@ class PostgresCapture final : public connector::SourceCapture {
   Lsn prepare_users_slot(const connector::CaptureScope& scope, std::stop_token stop);
   Lsn prepare_own_slot(const connector::CaptureScope& scope, std::stop_token stop);
   std::optional<SlotReader> own_reader() const;
+  void release_own_reader(std::stop_token stop);
 
   // What comes next from the stream; throws what tells to start anew where the server fails over a piece.
   CopyRead read_stream(std::string_view& message, std::chrono::milliseconds wait, std::stop_token stop);

@@ -189,7 +189,7 @@ void Connection::connect(const Settings& settings, const std::string& applicatio
     if (::poll(&ready, 1, 0) > 0) status = PQconnectPoll(connection_);
   }
   if (PQstatus(connection_) != CONNECTION_OK) {
-    throw connect_error(PQerrorMessage(connection_), where_, purpose_);
+    throw connect_error(PQerrorMessage(connection_), where_);
   }
   PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
   if (PQsetnonblocking(connection_, 1) != 0) throw_lost("use the connection");

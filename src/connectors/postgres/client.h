@@ -51,6 +51,8 @@ class Result {
   std::unique_ptr<pg_result, Clear> result_;
 };
 
+enum class ConnectionPurpose : std::uint8_t { kOrdinary, kReplication };
+
 // What read_copy() found.
 enum class CopyRead : std::uint8_t {
   kData,     // One message.

@@ -27,7 +27,7 @@ constexpr std::array kMeanings = {
     Meaning{"53400", ErrorKind::kSourceNoSlot,
             "Raise max_replication_slots on the server, or drop replication slots that nobody reads."},
     Meaning{"53300", ErrorKind::kSourceUnreachable,
-            "Raise max_connections on the server, or try again later."},
+            "Raise max_connections on the server, for ongoing changes max_wal_senders, or try again later."},
     Meaning{"57P03", ErrorKind::kSourceUnreachable, "Wait until the server takes connections."},
     Meaning{"58P01", ErrorKind::kSourceSlotLost, "The log is gone: reload the task."},
     Meaning{"55000", ErrorKind::kSourceConfiguration, ""},
@@ -133,7 +133,7 @@ Error statement_error(const ServerReport& report, std::string_view doing, Concer
                                .vendor_code = report.sqlstate});
 }
 
-Error connect_error(std::string_view libpq_message, std::string_view where, ConnectionPurpose purpose) {
+Error connect_error(std::string_view libpq_message, std::string_view where) {
   std::string state(sqlstate_in(libpq_message));
   std::string said = primary_of(libpq_message);
   // The code is told once, behind the message.
@@ -141,11 +141,6 @@ Error connect_error(std::string_view libpq_message, std::string_view where, Conn
     said.erase(at, state.size() + 2);
   std::string message = fmt::format("cannot connect to {}: {}", where, said);
   // The pg_hba.conf refusal of an unencrypted connection speaks of SSL too, so the SQLSTATE is asked first.
-  if (state == "53300" && purpose == ConnectionPurpose::kReplication) {
-    return Error(ErrorKind::kSourceNoSlot, {.message = std::move(message),
-                                            .remedy = "Raise max_wal_senders on the server.",
-                                            .vendor_code = std::move(state)});
-  }
   if (const Meaning* meaning = find_meaning(state)) {
     ErrorKind kind =
         meaning->kind == ErrorKind::kSourceConnectionLost ? ErrorKind::kSourceUnreachable : meaning->kind;

@@ -35,10 +35,8 @@ inline constexpr std::string_view kUndefinedFile = "58P01";
 inline constexpr std::string_view kInternalError = "XX000";
 }  // namespace sqlstate
 
-enum class ConnectionPurpose : std::uint8_t { kOrdinary, kReplication };
-
 // The error of a connection that was not made. `libpq_message` is PQerrorMessage() of a connection whose
 // errors are verbose, so that it holds the SQLSTATE where the server answered.
-base::Error connect_error(std::string_view libpq_message, std::string_view where, ConnectionPurpose purpose);
+base::Error connect_error(std::string_view libpq_message, std::string_view where);
 
 }  // namespace ferry::postgres

@@ -35,9 +35,7 @@ TEST(ErrorsTest, TellsCausesApartBySqlstate) {
 
 // As libpq 15 reports them with PQERRORS_VERBOSE.
 TEST(ErrorsTest, TellsWhyAConnectionFailed) {
-  auto kind = [](std::string_view text, ConnectionPurpose purpose = ConnectionPurpose::kOrdinary) {
-    return connect_error(text, "here", purpose).kind();
-  };
+  auto kind = [](std::string_view text) { return connect_error(text, "here").kind(); };
   EXPECT_EQ(kind("connection to server at \"127.0.0.1\", port 5 failed: FATAL:  28P01: password "
                  "authentication failed for "
                  "user \"x\"\nLOCATION:  auth_failed, auth.c:346\n"),
@@ -46,9 +44,9 @@ TEST(ErrorsTest, TellsWhyAConnectionFailed) {
                  "entry for host "
                  "\"10.0.0.2\", user \"x\", database \"d\", no encryption\n"),
             ErrorKind::kSourceAuthentication);
-  EXPECT_EQ(kind("… failed: FATAL:  53300: number of requested standby connections exceeds max_wal_senders",
-                 ConnectionPurpose::kReplication),
-            ErrorKind::kSourceNoSlot);
+  EXPECT_EQ(kind("… failed: FATAL:  53300: number of requested standby connections exceeds max_wal_senders"),
+            ErrorKind::kSourceUnreachable)
+      << "a place may come free";
   EXPECT_EQ(kind("… failed: ФАТАЛЬНО:  53300: извините"), ErrorKind::kSourceUnreachable);
   EXPECT_EQ(kind("… failed: server does not support SSL, but SSL was required\n"), ErrorKind::kSourceTls);
   EXPECT_EQ(kind("… failed: SSL error: certificate verify failed\n"), ErrorKind::kSourceTls);
@@ -62,8 +60,7 @@ TEST(ErrorsTest, TellsWhyAConnectionFailed) {
 
 TEST(ErrorsTest, LeavesDetailOut) {
   auto error = connect_error(
-      "failed: FATAL:  3D000: database \"x\" does not exist\nDETAIL:  secret\nLOCATION:  a, b.c:1\n", "here",
-      ConnectionPurpose::kOrdinary);
+      "failed: FATAL:  3D000: database \"x\" does not exist\nDETAIL:  secret\nLOCATION:  a, b.c:1\n", "here");
   EXPECT_EQ(std::string(error.what()),
             "cannot connect to here: failed: FATAL:  database \"x\" does not exist (3D000). "
             "Check the endpoint's database name.");
@@ -93,7 +90,7 @@ TEST(ErrorsTest, SaysWhatWasSaidInOneLine) {
       {"", ""},
   };
   for (const auto& each : cases) {
-    EXPECT_EQ(connect_error(each.said, "here", ConnectionPurpose::kOrdinary).message(),
+    EXPECT_EQ(connect_error(each.said, "here").message(),
               std::string("cannot connect to here: ") + each.told);
     EXPECT_EQ(statement_error({.sqlstate = "", .message = each.said}, "do it", Concern::kWork).message(),
               std::string("cannot do it: ") + each.told);

@@ -57,33 +57,32 @@ Prerequisite check_primary(Connection& connection, std::stop_token stop) {
                "Use the primary as the source of a task with ongoing changes.");
 }
 
-// A slot of Ferry's own may be what fills the server up; the task that owns it needs no other.
-Prerequisite check_slots(Connection& connection, std::stop_token stop) {
+// How much of something the server has left. What a killed start of the task itself holds comes free when
+// that start is made again; so it is no error where some of it has a name of Ferry's.
+Prerequisite check_room(Connection& connection, const std::string& limit, const std::string& view,
+                        const std::string& is_ferrys, std::stop_token stop) {
   Result counts = connection.run(
-      "SELECT count(*), count(*) FILTER (WHERE slot_name LIKE 'ferry\\_%' AND database = "
-      "current_database()), "
-      "current_setting('max_replication_slots')::int FROM pg_replication_slots",
-      "count the replication slots", stop);
+      fmt::format("SELECT count(*), count(*) FILTER (WHERE {}), current_setting('{}')::int FROM {}",
+                  is_ferrys, limit, view),
+      fmt::format("count what {} limits", limit), stop);
   std::int64_t used = counts.integer(0, 0);
-  std::int64_t limit = counts.integer(0, 2);
-  Prerequisite slots =
-      found("max_replication_slots", used < limit, fmt::format("{} of {} in use", used, limit),
-            "Raise max_replication_slots, or drop replication slots that nobody reads.");
-  slots.required = counts.integer(0, 1) == 0;
-  slots.kind = ErrorKind::kSourceNoSlot;
-  return slots;
+  std::int64_t most = counts.integer(0, 2);
+  Prerequisite room =
+      found(limit, used < most, fmt::format("{} of {} in use", used, most),
+            fmt::format("Raise {} on the server, or end what does not need its place.", limit));
+  room.required = counts.integer(0, 1) == 0;
+  room.kind = ErrorKind::kSourceNoSlot;
+  return room;
+}
+
+Prerequisite check_slots(Connection& connection, std::stop_token stop) {
+  return check_room(connection, "max_replication_slots", "pg_replication_slots",
+                    "slot_name LIKE 'ferry\\_%' AND database = current_database()", stop);
 }
 
 Prerequisite check_wal_senders(Connection& connection, std::stop_token stop) {
-  Result counts =
-      connection.run("SELECT count(*), current_setting('max_wal_senders')::int FROM pg_stat_replication",
-                     "count the WAL senders", stop);
-  std::int64_t used = counts.integer(0, 0);
-  std::int64_t limit = counts.integer(0, 1);
-  Prerequisite senders = found("max_wal_senders", used < limit, fmt::format("{} of {} in use", used, limit),
-                               "Raise max_wal_senders and restart the server.");
-  senders.kind = ErrorKind::kSourceNoSlot;
-  return senders;
+  return check_room(connection, "max_wal_senders", "pg_stat_replication",
+                    "application_name LIKE 'ferry-%' AND usename = current_user", stop);
 }
 
 Prerequisite check_wal_sender_timeout(Connection& connection, std::stop_token stop) {
@@ -152,14 +151,16 @@ std::vector<Prerequisite> check_prerequisites(const Settings& settings, bool wit
   all.push_back(check_primary(connection, stop));
   all.push_back(check_wal_level(connection, stop));
   all.push_back(check_slots(connection, stop));
-  all.push_back(check_wal_senders(connection, stop));
+  Prerequisite senders = check_wal_senders(connection, stop);
+  bool has_sender = senders.met;
+  all.push_back(std::move(senders));
   all.push_back(check_wal_sender_timeout(connection, stop));
   Prerequisite right = check_replication_right(connection, stop);
   bool may_replicate = right.met;
   all.push_back(std::move(right));
   all.push_back(check_kept_log(connection, stop));
-  // It would fail for a lack of rights as well, and then say less.
-  if (may_replicate) all.push_back(check_replication_connection(settings, stop));
+  // It would fail for a lack of these as well, and then say less.
+  if (may_replicate && has_sender) all.push_back(check_replication_connection(settings, stop));
   return all;
 }
 

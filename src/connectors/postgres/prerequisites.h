@@ -8,7 +8,7 @@
 
 namespace ferry::postgres {
 
-// Source::check(): what a load, and with capture ongoing changes, need of the server.
+// Source::check(): what a load, and with capture the start of ongoing changes, need of the server.
 std::vector<connector::Prerequisite> check_prerequisites(const Settings& settings, bool with_capture,
                                                          std::stop_token stop);
 

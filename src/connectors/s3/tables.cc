@@ -27,10 +27,13 @@ class S3TargetTables final : public connector::TargetTables {
       prefix_of(request.table->name);
       // Found before anything is written, rather than by the load.
       bool keeps = request.mode == PrepMode::kDoNothing && request.foreign == ForeignObjects::kKeep;
-      if (keeps) target_->first_load_key(request.table->name);
+      if (keeps && !request.changes_only) target_->first_load_key(request.table->name);
       return;
     }
     std::vector<std::string> foreign = foreign_objects(request.table->name);
+    if (request.changes_only) {
+      std::erase_if(foreign, [](const std::string& key) { return !time_of_change_name(name_of(key)); });
+    }
     if (foreign.empty()) return;
     throw Error(
         ErrorKind::kTargetForeignObjects,
@@ -39,9 +42,17 @@ class S3TargetTables final : public connector::TargetTables {
              "first is {})",
              model::to_string(request.table->name), foreign.size(), foreign.front()),
          .remedy =
-             "If an earlier run of this task wrote them, name the folder of its state with --state. Else "
-             "name another target or move them away; --overwrite removes them. In a task document a "
-             "named TargetTablePrepMode decides: DROP_AND_CREATE removes them, DO_NOTHING keeps them."});
+             request.changes_only
+                 ? "If an earlier run of this task wrote them, name the folder of its state with --state. "
+                   "Else "
+                   "name another target or move them away; TargetTablePrepMode DO_NOTHING in the task's "
+                   "settings "
+                   "keeps them beside the task's own."
+                 : "If an earlier run of this task wrote them, name the folder of its state with --state. "
+                   "Else "
+                   "name another target or move them away; --overwrite removes them. In a task document a "
+                   "named TargetTablePrepMode decides: DROP_AND_CREATE removes them, DO_NOTHING keeps "
+                   "them."});
   }
 
   void prepare(const PrepareRequest& request) override {

@@ -82,9 +82,9 @@ bool Applier::progress(Store when) {
   Checkpoint durable = apply_->durable();
   if (!is_beyond(durable, stored_)) return false;
   checkpoint_due_ = now + kCheckpointInterval;
-  before_checkpoint();
+  ChangeProgress progress = before_checkpoint(durable);
   base::failpoint("before_checkpoint_stored");
-  context_.state.set_checkpoint(durable);
+  context_.state.set_checkpoint(durable, progress);
   base::failpoint("after_checkpoint_stored");
   stored_ = std::move(durable);
   if (capture_ == nullptr) return true;

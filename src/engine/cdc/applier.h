@@ -34,8 +34,9 @@ class Applier {
   // Makes durable what can be, and stores it.
   void flush();
 
-  // Called before a checkpoint is stored.
-  std::function<void()> before_checkpoint = [] {};
+  // Called before a checkpoint is stored; what it returns is stored with it.
+  std::function<ChangeProgress(const model::Checkpoint& durable)> before_checkpoint =
+      [](const model::Checkpoint&) { return ChangeProgress{}; };
 
   // What has been accepted, and what of it is durable and stored.
   const model::Checkpoint& accepted() const { return accepted_; }

@@ -40,10 +40,12 @@ class ChangeRouter::RoutedTransaction final : public model::Transaction {
   model::Transaction& transaction_;
 };
 
-ChangeRouter::ChangeRouter(const TaskContext& context, Statistics& statistics)
+ChangeRouter::ChangeRouter(const TaskContext& context)
     : context_(context),
-      statistics_(statistics),
       keeps_shapes_(keeps_shapes(context.definition.settings)),
+      counts_(context.state.change_counts()),
+      stored_counts_(counts_),
+      counted_through_(context.state.changes_counted_through()),
       suspensions_(context.row_errors.suspensions()) {
   for (TableState& state : context.state.tables()) add(std::move(state));
 }
@@ -60,15 +62,17 @@ ChangeRouter::Table& ChangeRouter::add(TableState state) {
     table.shape = std::make_shared<model::TableVersion>(parse_shape(table.state.last_shape));
   table.suspended = context_.row_errors.is_suspended(table.state.target);
   table.ordinals = &ordinals_[table.state.target];
-  table.statistics = &statistics_[table.state.source];
+  table.counts = &counts_[table.state.source];
   if (table.waits) waiting_.push_back(&table);
   return table;
 }
 
 std::unique_ptr<model::Transaction> ChangeRouter::route(model::Transaction& transaction) {
   ++transactions_;
-  uncounted_ = nullptr;
-  context_.row_errors.begin_transaction(transaction.stamp().commit_position);
+  row_in_hand_ = false;
+  const model::StreamPosition& commit = transaction.stamp().commit_position;
+  is_counted_ = !commit.empty() && commit <= counted_through_;
+  context_.row_errors.begin_transaction(commit);
   return std::make_unique<RoutedTransaction>(*this, transaction);
 }
 
@@ -144,7 +148,7 @@ ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp,
   store(state);
   if (!noticed_at_) noticed_at_ = context_.clock.steady_now();
   Table& table = add(std::move(state));
-  ++table.statistics->ddls;
+  ++counts_of(table).ddls;
   return table;
 }
 
@@ -163,7 +167,7 @@ ChangeRouter::Table& ChangeRouter::follow(const model::TransactionStamp& stamp, 
   Table& table = add(std::move(state));
   table.shape = std::move(shape);
   if (table.shape) said_shapes_.push_back({&table, table.shape, stamp.resume_position});
-  ++table.statistics->ddls;
+  ++counts_of(table).ddls;
   return table;
 }
 
@@ -177,7 +181,7 @@ void ChangeRouter::leave(const model::TransactionStamp& stamp, const model::Tabl
                       model::to_string(table.state.source), model::to_string(version.name));
     table.carried = false;
     table.left = true;
-    ++table.statistics->ddls;
+    ++counts_of(table).ddls;
     leaving_.emplace_back(table.state, stamp.resume_position);
   }
 }
@@ -193,7 +197,7 @@ void ChangeRouter::skip(const model::TransactionStamp& stamp, Table& table) {
 void ChangeRouter::take_shape(const model::TransactionStamp& stamp, Table& table,
                               const model::TableVersionPtr& shape) {
   if (table.shape != nullptr && table.shape->columns == shape->columns) return;
-  if (table.shape != nullptr) ++table.statistics->ddls;
+  if (table.shape != nullptr) ++counts_of(table).ddls;
   table.shape = shape;
   said_shapes_.push_back({&table, shape, stamp.resume_position});
 }
@@ -223,19 +227,29 @@ void ChangeRouter::store_suspensions() {
   }
 }
 
-void ChangeRouter::checkpoint_stored(const model::Checkpoint& stored) {
+ChangeProgress ChangeRouter::progress(const model::Checkpoint& durable, const model::Checkpoint& accepted) {
+  store_suspensions();
+  ChangeProgress progress;
+  for (const auto& [source, counts] : counts_) {
+    ChangeCounts& stored = stored_counts_[source];
+    if (stored != counts) progress.counts[source] = stored = counts;
+  }
+  // In front of it where a transaction that was counted before has not come again yet.
+  counted_through_ = std::max(counted_through_, accepted.applied_through);
+  progress.counted_through = counted_through_;
   std::erase_if(said_shapes_, [&](const SaidShape& said) {
-    if (stored.resume_position < said.position) return false;
+    if (durable.resume_position < said.position) return false;
     said.table->state.last_shape = shape_text(*said.shape);
-    store(said.table->state);
+    progress.tables.push_back(said.table->state);
     return true;
   });
   std::erase_if(leaving_, [&](auto& leaving) {
-    if (stored.resume_position < leaving.second) return false;
+    if (durable.resume_position < leaving.second) return false;
     leaving.first.phase = TablePhase::kLeft;
-    store(leaving.first);
+    progress.tables.push_back(leaving.first);
     return true;
   });
+  return progress;
 }
 
 bool ChangeRouter::wants_pause(std::chrono::steady_clock::time_point now,
@@ -278,23 +292,23 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
   }
   if (table.ordinals->transaction != transactions_)
     *table.ordinals = {.transaction = transactions_, .changes = 0};
-  context_.row_errors.begin_change(table.ordinals->changes);
+  context_.row_errors.begin_change(table.ordinals->changes, change.kind);
   if (change.kind != ChangeKind::kSchemaChange) ++table.ordinals->changes;
   switch (change.kind) {
-    case ChangeKind::kInsert: uncounted_ = &table.statistics->inserts; return true;
-    case ChangeKind::kUpdate: uncounted_ = &table.statistics->updates; return true;
-    case ChangeKind::kDelete: uncounted_ = &table.statistics->deletes; return true;
+    case ChangeKind::kInsert: ++counts_of(table).inserts; break;
+    case ChangeKind::kUpdate: ++counts_of(table).updates; break;
+    case ChangeKind::kDelete: ++counts_of(table).deletes; break;
     case ChangeKind::kSchemaChange: take_shape(stamp, table, *change.table); return true;
     case ChangeKind::kDrop: drop(table); [[fallthrough]];
-    default: ++table.statistics->ddls; return true;
+    default: ++counts_of(table).ddls; return true;
   }
+  row_in_hand_ = true;
+  return true;
 }
 
 // Only now it is known whether the target has refused the row: then it is a row error and nothing else.
 void ChangeRouter::count_last() {
-  std::int64_t* counter = std::exchange(uncounted_, nullptr);
-  if (counter == nullptr || context_.row_errors.change_is_refused()) return;
-  ++*counter;
+  if (!std::exchange(row_in_hand_, false) || context_.row_errors.change_is_refused()) return;
   ++rows_;
 }
 

@@ -25,19 +25,16 @@ namespace ferry::engine {
 // again after a restart. Used by one thread.
 class ChangeRouter {
  public:
-  using Statistics = std::map<model::TableName, TableStatistics>;
-
-  // Reads the tables and their marks from the state. Counts into `statistics`, by source name.
-  ChangeRouter(const TaskContext& context, Statistics& statistics);
+  // Reads the tables, their marks and counts from the state.
+  explicit ChangeRouter(const TaskContext& context);
 
   // The transaction as the target is to see it. `transaction` and this router must outlive it.
   std::unique_ptr<model::Transaction> route(model::Transaction& transaction);
 
-  // Stores the suspension of every table that its row errors have suspended. Called before a checkpoint moves
-  // past the row, so that a restart does not go on with the table. Throws as suspend_table().
-  void store_suspensions();
-  // A checkpoint was stored.
-  void checkpoint_stored(const model::Checkpoint& stored);
+  // What is to be stored with the checkpoint `durable`, while everything up to `accepted` has been routed.
+  // Stores the suspension of every table that its row errors have suspended, so that a restart behind the row
+  // does not go on with the table. Throws as suspend_table().
+  ChangeProgress progress(const model::Checkpoint& durable, const model::Checkpoint& accepted);
 
   // The stream is to pause, because the rows of a queued table can be copied now.
   bool wants_pause(std::chrono::steady_clock::time_point now, const model::Checkpoint& stored) const;
@@ -65,7 +62,7 @@ class ChangeRouter {
     model::TableVersionPtr shape;                     // As the stream last said it; null where not known.
     std::uint64_t skipped_in = 0;  // transactions_ when a change was last left out for the copy.
     Ordinals* ordinals = nullptr;
-    TableStatistics* statistics = nullptr;
+    ChangeCounts* counts = nullptr;
   };
   using Key = std::pair<std::uint64_t, model::TableName>;
 
@@ -81,11 +78,12 @@ class ChangeRouter {
   void drop(Table& table);
   void look_for_suspensions();
   void suspend(Table& table);
+  void store_suspensions();
+  ChangeCounts& counts_of(const Table& table) { return is_counted_ ? counted_again_ : *table.counts; }
   bool wants(const model::TransactionStamp& stamp, const model::Change& change);
   void count_last();
 
   const TaskContext& context_;
-  Statistics& statistics_;
   const bool keeps_shapes_;
   std::map<Key, Table> tables_;
   std::map<model::TableName, Ordinals> ordinals_;  // By target.
@@ -93,8 +91,15 @@ class ChangeRouter {
   std::unordered_map<model::TableVersionPtr, Table*> by_version_;
   Table ignored_;
   std::vector<Table*> waiting_;
-  // What is stored once a checkpoint has come to the position, so that changes that come again find the state
-  // as it was.
+  // By source.
+  std::map<model::TableName, ChangeCounts> counts_;
+  std::map<model::TableName, ChangeCounts> stored_counts_;
+  model::StreamPosition
+      counted_through_;         // What the counts held at the start of the stream, or when stored last.
+  bool is_counted_ = false;     // Of the transaction in hand: it comes again.
+  ChangeCounts counted_again_;  // What nobody asks for.
+  // What is stored with a checkpoint that has come to the position, so that changes that come again find the
+  // state as it was.
   struct SaidShape {
     Table* table;
     model::TableVersionPtr shape;
@@ -105,7 +110,7 @@ class ChangeRouter {
   std::optional<std::chrono::steady_clock::time_point> noticed_at_;  // The first of waiting_ in this stream.
   std::uint64_t suspensions_ = 0;  // RowErrorLog::suspensions() when it was asked about each table.
   std::uint64_t transactions_ = 0;
-  std::int64_t* uncounted_ = nullptr;  // The count of the row change that the target has in hand.
+  bool row_in_hand_ = false;  // The target has a row change in hand that is not in rows_.
   std::int64_t rows_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/applier.h"
+#include "engine/cdc/change_router.h"
 #include "engine/cdc/sorter.h"
 
 namespace ferry::engine {
@@ -56,8 +57,10 @@ void run_capture(connector::SourceCapture& capture, ChangeChannel& channel, std:
 class StreamWriter {
  public:
   StreamWriter(const TaskContext& context, connector::SourceCapture& capture, StreamTotals& totals)
-      : context_(context), totals_(totals), router_(context, totals.tables), applier_(context, &capture) {
-    applier_.before_checkpoint = [this] { router_.store_suspensions(); };
+      : context_(context), totals_(totals), router_(context), applier_(context, &capture) {
+    applier_.before_checkpoint = [this](const model::Checkpoint& durable) {
+      return router_.progress(durable, applier_.accepted());
+    };
   }
 
   // Returns when the sorter has no more, or at the end of a transaction where the stream is to pause.
@@ -85,10 +88,7 @@ class StreamWriter {
     return applier_.accepted().resume_position >= position;
   }
 
-  void flush() {
-    applier_.flush();
-    router_.checkpoint_stored(applier_.stored());
-  }
+  void flush() { applier_.flush(); }
 
   const model::StreamPosition& start() const { return applier_.stored().resume_position; }
   std::chrono::milliseconds tick_interval() const { return applier_.tick_interval(); }
@@ -96,7 +96,6 @@ class StreamWriter {
  private:
   void progress() {
     if (applier_.progress()) {
-      router_.checkpoint_stored(applier_.stored());
       context_.observer.changes_applied(totals_.transactions, totals_.rows,
                                         applier_.stored().resume_position.text());
     }

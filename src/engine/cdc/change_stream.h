@@ -4,7 +4,6 @@
 #include <stop_token>
 
 #include "connector/source.h"
-#include "engine/cdc/change_router.h"
 #include "engine/task_context.h"
 
 namespace ferry::engine {
@@ -13,7 +12,6 @@ namespace ferry::engine {
 struct StreamTotals {
   std::int64_t transactions = 0;
   std::int64_t rows = 0;
-  ChangeRouter::Statistics tables;
 };
 
 enum class StreamEnd : std::uint8_t {

@@ -144,13 +144,16 @@ class InsertCopier {
     applier.apply(rows, context_.row_errors.of_loads());
     // Void unless the checkpoint comes to hold the copy.
     context_.row_errors.store_load(table_.target);
+    std::int64_t written = rows.rows() - context_.row_errors.counts_of(table_.target).load_errors;
+    ChangeProgress progress;
+    progress.counts[table_.source] = context_.state.change_counts()[table_.source];
+    progress.counts[table_.source].inserts += written;
+    applier.before_checkpoint = [&](const model::Checkpoint&) { return progress; };
     applier.flush();
     if (applier.stored().applied_through < table_.copy_position) {
       throw Error(ErrorKind::kInternal, fmt::format("the target did not make the copy of {} durable",
                                                     model::to_string(table_.source)));
     }
-    std::int64_t written = rows.rows() - context_.row_errors.counts_of(table_.target).load_errors;
-    totals_.tables[table_.source].inserts += written;
     totals_.rows += written;
     base::log_info(base::kTargetApply, "{} rows of table {} were written as inserts", written,
                    model::to_string(table_.source));
