@@ -12,6 +12,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/applier.h"
+#include "engine/cdc/known_shapes.h"
 #include "engine/cdc/sorter.h"
 
 namespace ferry::engine {
@@ -124,6 +125,7 @@ StreamEnd run_change_stream(const TaskContext& context, connector::SourceCapture
   StreamWriter writer(context, capture, totals);
 
   base::failpoint("before_stream_start");
+  capture.know(known_shapes(context.state));
   capture.start(writer.start(), stop);
   context.observer.changes_started(writer.start().text());
   base::log_info(base::kSourceCapture, "changes are read from {} on", writer.start().text());
