@@ -563,7 +563,10 @@ void PostgresCapture::take_message(std::string_view message, ChangeBatch& batch,
   }
   Lsn end{base::load_big_endian<std::uint64_t>(message.data() + 1)};
   received_ = std::max(received_, end);
-  if (end > doubt_until_) ddl_shapes_.forget_doubtful();
+  if (end > doubt_until_) {
+    ddl_shapes_.forget_doubtful();
+    doubt_until_ = Lsn{UINT64_MAX};
+  }
   decoder_->take(message.substr(kDataHead), end, batch, stop);
 }
 
