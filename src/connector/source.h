@@ -161,6 +161,11 @@ class SourceCapture {
   // Lines for a person: what this task made on the source ("replication slot ferry_x_1").
   virtual std::vector<std::string> created() const = 0;
 
+  // What the task has kept of its tables: the last shape of each under the name that it has, as of the
+  // position that start() is given. Tables may be missing; no two have one name or one number. Called before
+  // start(), if at all. For sources whose log does not say it.
+  virtual void know(std::vector<model::TableVersionPtr> /*tables*/) {}
+
   // Starts the stream: yields every transaction that commits after `from` (a position of prepare() or of a
   // checkpoint), and none that is at or before it.
   virtual void start(const model::StreamPosition& from, std::stop_token stop) = 0;

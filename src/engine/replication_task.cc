@@ -67,6 +67,22 @@ Error two_tables_in_one(const model::TableName& first, const model::TableName& s
        .remedy = "Give each table a name of its own on the target, or its own task and folder."});
 }
 
+// The log is kept from some moment behind the first look at the tables on. Where one has changed between,
+// nobody knows the shape of its first changes. A load looks once more.
+void forget_changed_shapes(connector::SourceCatalog& catalog, std::vector<TableState>& tables,
+                           std::stop_token stop) {
+  for (TableState& table : tables) {
+    if (table.last_shape.empty()) continue;
+    try {
+      model::TableVersionPtr now = catalog.describe(table.source, stop);
+      if (now->source_table == table.source_number && shape_text(*now) == table.last_shape) continue;
+    } catch (const Error& error) {
+      if (base::facts_of(error.kind()).recovery != base::Recovery::kTable) throw;
+    }
+    table.last_shape.clear();
+  }
+}
+
 // A state that was put back from an older copy does not know the objects written since, and would have their
 // changes written once more.
 void require_newest(const TaskContext& context, connector::TargetTables& tables, const TableState& table) {
@@ -321,6 +337,7 @@ void ReplicationTask::begin(const TaskContext& context, connector::SourceCapture
     base::failpoint("before_capture_prepared");
     connector::CaptureStart start = capture->prepare(scope, stop);
     base::failpoint("after_capture_prepared");
+    if (!with_load) forget_changed_shapes(*catalog, tables, stop);
     base::failpoint("before_start_stored");
     state_.set_checkpoint(
         {.identity = start.identity, .resume_position = start.position, .applied_through = {}});

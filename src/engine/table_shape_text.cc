@@ -33,10 +33,12 @@ json::object object_of(const Column& column) {
           {"without_offset", column.type.without_offset},
           {"nullable", column.nullable},
           {"number", column.source_number},
-          {"source_type", column.source_type}};
+          {"source_type", column.source_type},
+          {"generated", column.generated}};
 }
 
 Column column_of(const json::object& object) {
+  const json::value* generated = object.if_contains("generated");  // Not in texts of older versions.
   return {.name = text(object, "name"),
           .type = {.id = static_cast<model::TypeId>(number<std::uint8_t>(object, "type")),
                    .length = number<std::int32_t>(object, "length"),
@@ -45,7 +47,8 @@ Column column_of(const json::object& object) {
                    .without_offset = object.at("without_offset").as_bool()},
           .nullable = object.at("nullable").as_bool(),
           .source_number = number<std::int32_t>(object, "number"),
-          .source_type = text(object, "source_type")};
+          .source_type = text(object, "source_type"),
+          .generated = generated != nullptr && generated->as_bool()};
 }
 
 }  // namespace
@@ -56,7 +59,8 @@ std::string shape_text(const model::TableVersion& table) {
   return json::serialize(json::object{{"schema", table.name.schema},
                                       {"table", table.name.table},
                                       {"columns", std::move(columns)},
-                                      {"key", json::array(table.key.begin(), table.key.end())}});
+                                      {"key", json::array(table.key.begin(), table.key.end())},
+                                      {"full_row", table.identity == model::RowIdentity::kFullRow}});
 }
 
 model::TableVersion parse_shape(std::string_view text_form) {
@@ -73,6 +77,8 @@ model::TableVersion parse_shape(std::string_view text_form) {
       if (table.key.back() >= table.columns.size()) throw std::out_of_range("a key column is not there");
     }
     table.identity = table.key.empty() ? model::RowIdentity::kNone : model::RowIdentity::kKey;
+    const json::value* full_row = object.if_contains("full_row");  // Not in texts of older versions.
+    if (full_row != nullptr && full_row->as_bool()) table.identity = model::RowIdentity::kFullRow;
     return table;
   } catch (const Error&) {
     throw;
@@ -82,6 +88,12 @@ model::TableVersion parse_shape(std::string_view text_form) {
         Error::Parts{.message = std::string("the stored shape of a table cannot be read: ") + error.what(),
                      .remedy = "Load the tables anew with --restart."});
   }
+}
+
+bool says_identity(std::string_view text_form) {
+  return model::parse_json(text_form, "the stored shape of a table", ErrorKind::kStateUnusable)
+      .as_object()
+      .contains("full_row");
 }
 
 }  // namespace ferry::engine

@@ -19,7 +19,19 @@ TEST(TableShapeText, ComesBackAsItWas) {
                    {.name = "t", .type = {.id = model::TypeId::kWstring, .length = 2'000'000'000}}};
   table.key = {2, 0};
   table.identity = model::RowIdentity::kKey;
+  table.columns[1].generated = true;
   EXPECT_EQ(parse_shape(shape_text(table)), table);
+  EXPECT_TRUE(parse_shape(shape_text(table)).columns[1].generated);
+  table.key.clear();
+  for (auto identity : {model::RowIdentity::kFullRow, model::RowIdentity::kNone}) {
+    table.identity = identity;
+    EXPECT_EQ(parse_shape(shape_text(table)), table);
+  }
+}
+
+TEST(TableShapeText, TextOfAnOlderVersionIsRead) {
+  EXPECT_EQ(parse_shape(R"({"schema":"s","table":"t","columns":[],"key":[]})").identity,
+            model::RowIdentity::kNone);
 }
 
 TEST(TableShapeText, OtherTextIsRefused) {

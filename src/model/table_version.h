@@ -34,6 +34,9 @@ struct Column {
   // Only a hint for encoders: it changes with the source's statistics and so is no part of the column's
   // equality.
   double distinct_share = -1;
+  // The source computes it from other columns, so that its log may leave it out. No part of the equality
+  // either: the value is what it is.
+  bool generated = false;
 
   friend bool operator==(const Column& a, const Column& b) {
     return std::tie(a.name, a.type, a.nullable, a.source_number, a.source_type) ==

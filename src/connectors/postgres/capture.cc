@@ -567,6 +567,10 @@ void PostgresCapture::take_message(std::string_view message, ChangeBatch& batch,
   }
   Lsn end{base::load_big_endian<std::uint64_t>(message.data() + 1)};
   received_ = std::max(received_, end);
+  if (end > doubt_until_) {
+    ddl_shapes_.forget_doubtful();
+    doubt_until_ = Lsn{UINT64_MAX};
+  }
   decoder_->take(message.substr(kDataHead), end, batch, stop);
 }
 
@@ -687,6 +691,14 @@ void PostgresCapture::take_listed(const PublishedTable& table, bool is_new, Chan
     DescribedTable described = describe_table(control(stop), settings_, table.name, stop);
     base::log_info(base::kSourceCapture, "table {} is new: its changes are captured from now on",
                    to_string(table.name));
+    if (watched_ && plugin_ == kTestDecoding && ddl_key_.empty() && tables_.contains(table.name)) {
+      base::log_warning(
+          base::kSourceCapture,
+          "the name {} is another table's since a few seconds, and the log does not say since when: "
+          "rows that were written to the new one meanwhile may be in the files twice. Where the "
+          "source user may make event triggers (CaptureDdls), the log says it",
+          to_string(table.name));
+    }
     if (writer_.current() != 0) {
       writer_.add_table_change(ChangeKind::kSchemaChange, 0, described.version, batch);
       return;

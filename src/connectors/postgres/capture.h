@@ -42,7 +42,7 @@ class PostgresCapture final : public connector::SourceCapture {
         ddl_prepared_(ddl_prepared),
         clock_(clock),
         new_tables_(notes),
-        ddl_shapes_(settings_) {}
+        ddl_shapes_(settings_, [this](std::stop_token stop) -> Connection& { return control(stop); }) {}
 
   connector::CaptureStart prepare(const connector::CaptureScope& scope, std::stop_token stop) override;
   void verify(const connector::CaptureScope& scope, const model::Checkpoint& checkpoint,
@@ -50,6 +50,7 @@ class PostgresCapture final : public connector::SourceCapture {
   model::StreamPosition current_position(std::stop_token stop) override;
   std::int64_t log_bytes_since(const model::StreamPosition& from, std::stop_token stop) override;
   std::vector<std::string> created() const override;
+  void know(std::vector<model::TableVersionPtr> tables) override { kept_shapes_ = std::move(tables); }
   void start(const model::StreamPosition& from, std::stop_token stop) override;
   void next(model::ChangeBatch& batch, std::size_t bytes_max, std::chrono::milliseconds wait,
             std::stop_token stop) override;
@@ -104,6 +105,8 @@ class PostgresCapture final : public connector::SourceCapture {
 
   // DDL by messages of the event trigger, and the heartbeat: capture_ddl.cc.
   void prepare_ddl_artifacts(std::stop_token stop);
+  // Notes from where on the log tells of all DDL.
+  void note_triggers(std::stop_token stop);
   void start_ddl(std::stop_token stop);
   std::vector<std::string> created_for_ddl() const;
   std::vector<std::string> clean_ddl(std::stop_token stop);
@@ -157,7 +160,9 @@ class PostgresCapture final : public connector::SourceCapture {
   std::map<std::uint32_t, Lsn> published_at_;         // The log's end when a new table had been published.
   NewTables new_tables_;
 
+  std::vector<model::TableVersionPtr> kept_shapes_;  // Until start().
   // From start() on.
+  Lsn doubt_until_{};    // What the task has kept of its tables says less than the catalog from here on.
   std::string ddl_key_;  // Empty: no message about DDL is believed.
   DdlShapes ddl_shapes_;
   std::optional<SourceHeartbeat> heartbeat_;

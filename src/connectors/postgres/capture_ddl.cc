@@ -1,4 +1,9 @@
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
+#include <sstream>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -19,26 +24,55 @@ using model::ChangeKind;
 
 constexpr std::string_view kNoteArtifacts = "postgres.ddl_artifacts";
 constexpr std::string_view kNoteHeartbeat = "postgres.heartbeat";
+// "16410,16411 0/1A2B3C8": the event triggers by number, and from where on they tell of DDL.
+constexpr std::string_view kNoteTriggers = "postgres.ddl_told_since";
 // The first server whose pgoutput sends messages.
 constexpr int kMessagesMajor = 14;
 
 }  // namespace
 
 void PostgresCapture::prepare_ddl_artifacts(std::stop_token stop) {
-  if (!settings_.capture_ddls) return;
+  if (!settings_.capture_ddls) {
+    if (settings_.plugin != Plugin::kTestDecoding)
+      base::log_warning(base::kSourceCapture, "DDL is not captured, as CaptureDdls is false. {}",
+                        kWithoutTrigger);
+    ddl_prepared_ = true;
+    return;
+  }
   std::string before = notes_.get(kNoteArtifacts).value_or("");
   // Noted before: a crash in between must not leave them behind for ever.
   notes_.set(kNoteArtifacts, settings_.ddl_artifacts_schema);
   auto schema = make_ddl_artifacts(control(stop), settings_.ddl_artifacts_schema, stop);
   notes_.set(kNoteArtifacts, schema.value_or(before));
   ddl_prepared_ = true;
+  note_triggers(stop);
+}
+
+// Others made anew do not tell what happened before them.
+void PostgresCapture::note_triggers(std::stop_token stop) {
+  std::string triggers = ddl_trigger_numbers(control(stop), stop);
+  std::istringstream noted(notes_.get(kNoteTriggers).value_or(""));
+  std::string before;
+  noted >> before;
+  if (before == triggers) return;
+  notes_.set(kNoteTriggers,
+             triggers.empty() ? std::string() : fmt::format("{} {}", triggers, to_string(log_end(stop))));
 }
 
 void PostgresCapture::start_ddl(std::stop_token stop) {
   ddl_key_ = settings_.capture_ddls ? ddl_message_key(control(stop), stop) : std::string();
-  if (!ddl_key_.empty() && (plugin_ != kPgoutput || control(stop).server_major() >= kMessagesMajor)) {
-    base::log_info(base::kSourceCapture, "DDL is followed by the messages of the event trigger");
-  }
+  bool is_told =
+      !ddl_key_.empty() && (plugin_ != kPgoutput || control(stop).server_major() >= kMessagesMajor);
+  if (is_told) base::log_info(base::kSourceCapture, "DDL is followed by the messages of the event trigger");
+  if (!is_told) notes_.set(kNoteTriggers, "");
+  std::istringstream noted(notes_.get(kNoteTriggers).value_or(""));
+  std::string triggers;
+  std::string since;
+  is_told = noted >> triggers >> since && triggers == ddl_trigger_numbers(control(stop), stop) &&
+            parse_lsn(since).value_or(Lsn{UINT64_MAX}) <= received_;
+  ddl_shapes_.start(std::exchange(kept_shapes_, {}),
+                    is_told ? DdlShapes::Told::kAll : DdlShapes::Told::kNotAll);
+  doubt_until_ = log_end(stop);
   if (!settings_.heartbeat_enable) return;
   notes_.set(kNoteHeartbeat, settings_.heartbeat_schema);
   heartbeat_.emplace(settings_.heartbeat_schema, settings_.heartbeat_frequency, clock_);
@@ -98,7 +132,7 @@ void PostgresCapture::take_shape(const DdlTable& table, ChangeBatch& batch, std:
   // Of one that is new, or gone by now, rows may come all the same.
   if (in_stream || wants(table.name)) {
     model::TableVersionPtr before = writer_.last_shape(table.oid);
-    model::TableVersionPtr version = ddl_shapes_.take(table, control(stop), stop);
+    model::TableVersionPtr version = ddl_shapes_.take(table, stop);
     bool loses_identity = before && before->identity != model::RowIdentity::kNone;
     loses_identity = loses_identity && version->identity == model::RowIdentity::kNone;
     if (loses_identity && plugin_ == kPgoutput) tell_lost_identity(table.oid, table.name);
@@ -122,7 +156,8 @@ void PostgresCapture::take_drop(const DdlDrop& drop, ChangeBatch& batch) {
   // The watch may have seen it before the stream came here.
   bool is_seen =
       std::erase_if(dropped_, [&](const Dropped& seen) { return seen.table->source_table == drop.oid; }) > 0;
-  if (!table && !listed_.contains(drop.oid) && !wants(drop.name) && !is_seen) return;
+  bool is_kept = ddl_shapes_.version(drop.oid) != nullptr;
+  if (!table && !listed_.contains(drop.oid) && !wants(drop.name) && !is_seen && !is_kept) return;
   if (!table) {
     auto version = std::make_shared<model::TableVersion>();
     version->name = drop.name;

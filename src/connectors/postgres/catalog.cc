@@ -209,7 +209,8 @@ DescribedTable describe(Connection& connection, const Settings& settings, const 
                                 .nullable = !found.boolean(i, 2),
                                 .source_number = static_cast<std::int32_t>(found.integer(i, 0)),
                                 .source_type = std::string(found.text(i, 5)),
-                                .distinct_share = distinct_share(found, i, row.rows_estimate)});
+                                .distinct_share = distinct_share(found, i, row.rows_estimate),
+                                .generated = !found.text(i, 14).empty()});
     table.columns.push_back({.type_oid = static_cast<std::uint32_t>(found.integer(i, 3)),
                              .typmod = static_cast<std::int32_t>(found.integer(i, 4)),
                              .type_name = std::string(found.text(i, 15)),
@@ -269,6 +270,29 @@ std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t
                                 .name = std::string(found.text(0, 4))},
                        .declared = std::string(found.text(0, 5)),
                        .name = std::string(found.text(0, 6))};
+}
+
+// The server tells a type's modifier only where it describes a result that has one.
+std::optional<TypeNumber> find_type(Connection& connection, const std::string& declared,
+                                    std::stop_token stop) {
+  try {
+    Result number = connection.run({.sql = "SELECT to_regtype($1)::oid",
+                                    .doing = "look up a type by its name",
+                                    .parameters = {declared}},
+                                   stop);
+    if (number.is_null(0, 0)) return std::nullopt;
+    TypeNumber found{.oid = static_cast<std::uint32_t>(number.integer(0, 0))};
+    Result described = connection.run(fmt::format("SELECT CAST(NULL AS {}) LIMIT 0", declared),
+                                      "look up a type's modifier", stop);
+    // What a domain is made of is its own affair.
+    if (described.type_oid(0) == found.oid) found.typmod = described.typmod(0);
+    return found;
+  } catch (const Error& error) {
+    // Of classes 42 (no such type, or no such text for one) and 3F (no such schema).
+    bool is_unknown = error.vendor_code().starts_with("42") || error.vendor_code().starts_with("3F");
+    if (!is_unknown) throw;
+    return std::nullopt;
+  }
 }
 
 std::int16_t money_digits(Connection& connection, std::stop_token stop) {

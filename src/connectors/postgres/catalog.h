@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -11,6 +12,9 @@
 #include "connectors/postgres/types.h"
 
 namespace ferry::postgres {
+
+// Gives the connection for the catalog, where that is needed.
+using Control = std::function<Connection&(std::stop_token)>;
 
 // One column as the catalog has it, with what reading it needs beyond the model's column.
 struct CatalogColumn {
@@ -54,6 +58,15 @@ struct DescribedType {
 };
 std::optional<DescribedType> describe_type(Connection& connection, std::uint32_t oid, std::int32_t typmod,
                                            std::stop_token stop);
+
+// The number and modifier of a type that was declared so ("numeric(12,2)"); nothing when there is none of the
+// name any more.
+struct TypeNumber {
+  std::uint32_t oid = 0;  // A domain's own number.
+  std::int32_t typmod = -1;
+};
+std::optional<TypeNumber> find_type(Connection& connection, const std::string& declared,
+                                    std::stop_token stop);
 
 // Digits after the point of the database's money values. The session must not have set lc_monetary.
 std::int16_t money_digits(Connection& connection, std::stop_token stop);

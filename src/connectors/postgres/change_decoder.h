@@ -26,7 +26,7 @@ struct DecoderContext {
   const Settings& settings;
   ChangeWriter& writer;
   Control control;
-  const DdlShapes& shapes;
+  DdlShapes& shapes;
   // Whether transactions in progress may come in pieces, where the plugin and the server can.
   bool in_pieces = true;
   // Whether changes of a table that nobody chose at the source belong to the task.

@@ -92,6 +92,9 @@ void Result::Clear::operator()(pg_result* result) const { PQclear(result); }
 int Result::rows() const { return PQntuples(result_.get()); }
 bool Result::is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
 
+std::uint32_t Result::type_oid(int column) const { return PQftype(result_.get(), column); }
+std::int32_t Result::typmod(int column) const { return PQfmod(result_.get(), column); }
+
 std::string_view Result::text(int row, int column) const {
   return {PQgetvalue(result_.get(), row, column),
           static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};

@@ -43,6 +43,9 @@ class Result {
   std::int64_t integer(int row, int column) const;  // 0 for NULL.
   double real(int row, int column) const;           // 0 for NULL.
   bool boolean(int row, int column) const { return text(row, column) == "t"; }
+  // A column's type, of a domain the one that it is made of, and that type's modifier, -1 where it has none.
+  std::uint32_t type_oid(int column) const;
+  std::int32_t typmod(int column) const;
 
  private:
   struct Clear {

@@ -315,11 +315,9 @@ std::optional<std::string> make_ddl_artifacts(Connection& connection, const std:
                                               std::stop_token stop) {
   auto give_up = [&](std::string_view why) {
     connection.run("ROLLBACK", "leave a transaction", stop);
-    base::log_warning(
-        base::kSourceCapture,
-        "DDL is not captured: {}. Changes of a table's shape are seen with its next row, new and "
-        "dropped tables within seconds. A task's document with CaptureDdls false does not try it",
-        why);
+    base::log_warning(base::kSourceCapture,
+                      "DDL is not captured: {}. {}. A task's document with CaptureDdls false does not try it",
+                      why, kWithoutTrigger);
     return std::nullopt;
   };
   connection.run(fmt::format("BEGIN; SET LOCAL lock_timeout = {}", kLockTimeoutMs), "begin a transaction",
@@ -362,6 +360,16 @@ std::string ddl_message_key(Connection& connection, std::stop_token stop) {
   Result key =
       connection.run(fmt::format("SELECT c_key FROM {}", table), "read the key of DDL messages", stop);
   return key.rows() == 1 ? std::string(key.text(0, 0)) : std::string();
+}
+
+std::string ddl_trigger_numbers(Connection& connection, std::stop_token stop) {
+  Result found =
+      connection.run({.sql = "SELECT coalesce(string_agg(oid::text, ',' ORDER BY evtname), '') FROM "
+                             "pg_event_trigger WHERE evtname IN ($1, $2)",
+                      .doing = "look up the event triggers",
+                      .parameters = {std::string(kTrigger), std::string(kDropTrigger)}},
+                     stop);
+  return std::string(found.text(0, 0));
 }
 
 std::optional<std::string> find_other_task(Connection& connection, const TaskTraces& own,

@@ -26,9 +26,21 @@ namespace ferry::postgres {
 std::optional<std::string> make_ddl_artifacts(Connection& connection, const std::string& schema,
                                               std::stop_token stop);
 
+// What it means that there is no trigger to move a table that loses its key out of a publication.
+inline constexpr std::string_view kWithoutTrigger =
+    "Changes of a table's shape are seen with its next row, new and dropped tables within seconds. With "
+    "pgoutput "
+    "a table that loses its key and replica identity refuses UPDATE and DELETE on the source until the task "
+    "has "
+    "seen it: for seconds, or for as long as the task is stopped. PluginName test_decoding needs no "
+    "publications, and so never does that";
+
 // The key of the messages that Ferry's trigger writes; empty where there is no such trigger in force, or the
 // user may not read it.
 std::string ddl_message_key(Connection& connection, std::stop_token stop);
+
+// The numbers of the event triggers that are there, whoever made them: others have others.
+std::string ddl_trigger_numbers(Connection& connection, std::stop_token stop);
 
 // What a task has in the database by which others know of it.
 struct TaskTraces {

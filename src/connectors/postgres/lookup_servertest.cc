@@ -6,6 +6,7 @@
 #include <future>
 #include <optional>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "connectors/postgres/client.h"
 #include "connectors/postgres/settings.h"
@@ -120,6 +121,101 @@ TEST_P(LookupTest, DoesNotWaitForEver) {
     EXPECT_THAT(error.message(), ::testing::HasSubstr("was not visible within 1 s"));
   }
 }
+
+// Names that change between two lookups, which use one query.
+class LookupNamesTest : public ::testing::TestWithParam<int> {
+ protected:
+  LookupNamesTest() : server_(GetParam()), source_(source_at(endpoint_at(server_.port()))) {
+    server_.sql(
+        "CREATE TABLE t (id int, b text, c text); INSERT INTO t VALUES (1, 'b of t', 'c of t');"
+        "CREATE TABLE u (id int, b text, c text); INSERT INTO u VALUES (1, 'b of u', 'c of u');");
+    auto version = std::make_shared<model::TableVersion>(*source_->catalog()->describe({"public", "t"}, {}));
+    version->key = {0};
+    version->identity = model::RowIdentity::kKey;
+    table_ = std::move(version);
+    lookup_ = source_->lookup();
+    EXPECT_EQ(column(2), "c of t");
+  }
+
+  // What a lookup finds in the column of t with this index.
+  std::string column(std::uint32_t index) {
+    std::string key;
+    base::append_native(key, std::int32_t{1});
+    auto found = lookup_->find({.table = table_,
+                                .columns = {index},
+                                .key = {{.state = model::CellState::kValue, .bytes = key}},
+                                .transaction = 0},
+                               {});
+    return found ? std::string(found->at(0).bytes) : "no row";
+  }
+
+  std::string error_of_column(std::uint32_t index) {
+    try {
+      return "it found " + column(index);
+    } catch (const base::Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kSourceTable);
+      return error.message();
+    }
+  }
+
+  PostgresServer server_;
+  std::unique_ptr<connector::Source> source_;
+  model::TableVersionPtr table_;
+  std::unique_ptr<connector::SourceLookup> lookup_;
+};
+
+TEST_P(LookupNamesTest, FollowTheTable) {
+  server_.sql(
+      "BEGIN; ALTER TABLE t RENAME TO x; ALTER TABLE u RENAME TO t; ALTER TABLE x RENAME TO u; COMMIT");
+  EXPECT_EQ(column(2), "c of t");
+  server_.sql("CREATE SCHEMA s; ALTER TABLE u SET SCHEMA s");
+  EXPECT_EQ(column(2), "c of t");
+}
+
+TEST_P(LookupNamesTest, FollowTheColumn) {
+  server_.sql("ALTER TABLE t RENAME b TO x; ALTER TABLE t RENAME c TO b; ALTER TABLE t RENAME x TO c");
+  EXPECT_EQ(column(2), "c of t");
+  EXPECT_EQ(column(1), "b of t");
+  server_.sql("ALTER TABLE t RENAME id TO number");
+  EXPECT_EQ(column(1), "b of t");
+}
+
+TEST_P(LookupNamesTest, NeverTakeAnotherTable) {
+  server_.sql("DROP TABLE t; ALTER TABLE u RENAME TO t");
+  EXPECT_THAT(error_of_column(2), ::testing::HasSubstr("table public.t is gone"));
+}
+
+TEST_P(LookupNamesTest, NeverTakeAnotherColumn) {
+  server_.sql("ALTER TABLE t DROP c, ADD c text DEFAULT 'new'");
+  EXPECT_THAT(error_of_column(2),
+              ::testing::HasSubstr("column 'c' of table public.t is no longer what it was"));
+}
+
+TEST_P(LookupNamesTest, NeverTakeARowOfAChildTable) {
+  server_.sql(
+      "CREATE TABLE v () INHERITS (t); INSERT INTO v VALUES (1, 'b of v', 'c of v'); DELETE FROM ONLY t");
+  EXPECT_EQ(column(2), "no row");
+}
+
+TEST_P(LookupNamesTest, TakeNoneOfSeveralRows) {
+  server_.sql("INSERT INTO t VALUES (1, 'b of another', 'c of another')");
+  EXPECT_EQ(column(2), "no row");
+}
+
+// The table as a log tells of it that knows no numbers of columns.
+TEST_P(LookupNamesTest, AreBelievedOnlyWhereAllAreAsTheyWere) {
+  auto version = std::make_shared<model::TableVersion>(*table_);
+  for (model::Column& each : version->columns) each.source_number = 0;
+  table_ = std::move(version);
+  EXPECT_EQ(column(2), "c of t");
+  lookup_ = source_->lookup();
+  server_.sql("ALTER TABLE t RENAME b TO x; ALTER TABLE t RENAME c TO b; ALTER TABLE t RENAME x TO c");
+  EXPECT_THAT(error_of_column(2), ::testing::HasSubstr("is no longer what it was"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Majors, LookupNamesTest, ::testing::ValuesIn(PostgresServer::installed_majors()),
+                         [](const auto& major) { return "postgres_" + std::to_string(major.param); });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LookupNamesTest);
 
 INSTANTIATE_TEST_SUITE_P(Majors, LookupTest, ::testing::ValuesIn(PostgresServer::installed_majors()),
                          [](const auto& major) { return "postgres_" + std::to_string(major.param); });

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/log.h"
 
 namespace ferry::postgres {
 namespace {
@@ -87,12 +88,14 @@ std::optional<Facts> facts_of(const PrintedTable& table, const test_decoding::Co
   return std::nullopt;
 }
 
-// A message does not say which generated columns are nowhere in the log.
-bool agrees(const DescribedTable& told, Printed columns, Has has) {
-  if (std::ranges::any_of(told.columns, &CatalogColumn::generated)) return false;
-  if (has == Has::kAll && columns.size() != told.columns.size()) return false;
-  return std::ranges::all_of(
-      columns, [&](const test_decoding::Column& column) { return facts_of(told, column).has_value(); });
+// Whether the columns, some of an old row, are the table's, in its order.
+bool agrees(const DescribedTable& table, Printed columns, Has has) {
+  if (has == Has::kAll && columns.size() != table.columns.size()) return false;
+  std::size_t next = 0;
+  return std::ranges::all_of(columns, [&](const test_decoding::Column& column) {
+    while (next < table.columns.size() && table.version->columns[next].name != column.name) ++next;
+    return next < table.columns.size() && table.columns[next++].type_name == column.type;
+  });
 }
 
 std::uint32_t type_named(std::string_view name, Connection& connection, std::stop_token stop) {
@@ -137,28 +140,61 @@ PrintedTable& PrintedTables::find(std::string_view printed) {
   return table;
 }
 
+// The table that has the name at the row's place in the log, as far as anybody knows.
+std::optional<DescribedTable> PrintedTables::table_now(const PrintedTable& table,
+                                                       const model::TableName& name, Printed columns, Has has,
+                                                       std::stop_token stop) {
+  const DescribedTable* told = shapes_.find(name, stop);
+  bool told_agrees = told != nullptr && agrees(*told, columns, has);
+  bool is_doubtful = told != nullptr && shapes_.is_doubtful(told->version->source_table);
+  if (told_agrees && !is_doubtful) return *told;
+  std::optional<DescribedTable> now = describe_if_there(control_(stop), settings_, name, stop);
+  std::uint64_t before = 0;
+  if (told != nullptr) {
+    before = told->version->source_table;
+  } else if (table.shape) {
+    before = table.shape->version->source_table;
+  }
+  bool is_another = now && before != 0 && now->version->source_table != before;
+  if (told != nullptr && is_another && (!is_doubtful || !agrees(*now, columns, has))) now.reset();
+  if (told_agrees && !(now && is_another)) return *told;
+  if (now && is_another) {
+    base::log_warning(
+        base::kSourceCapture,
+        "the name {} is another table's by now, and the log does not say since when: rows that may "
+        "be of either are taken for the present one's, so the last changes of the former one may "
+        "be missing. Where the source user may make event triggers (CaptureDdls), the log says it",
+        to_string(name));
+  }
+  return now;
+}
+
 void PrintedTables::fit(PrintedTable& table, std::string_view printed, Printed columns, Has has,
                         std::stop_token stop) {
+  model::TableName name = test_decoding::parse_table(printed);
   // Another message may be about another table that has the name now.
   if (table.told_at != shapes_.changes()) {
-    const DescribedTable* told = shapes_.find(test_decoding::parse_table(printed));
+    const DescribedTable* told = shapes_.find(name, stop);
     model::TableVersionPtr version = told ? told->version : nullptr;
     table.is_current &= table.told == version;
     table.told_at = shapes_.changes();
     table.told = std::move(version);
+    if (table.shape && shapes_.has_left(table.shape->version->source_table, name)) {
+      table.shape = nullptr;
+      table.is_current = false;
+    }
   }
   if (table.is_current && (has == Has::kAll ? shows(table, columns) : has_some(table, columns))) return;
   Connection& connection = control_(stop);
-  model::TableName name = test_decoding::parse_table(printed);
-  const DescribedTable* told = shapes_.find(name);
-  auto now = told && agrees(*told, columns, has) ? std::optional(*told)
-                                                 : describe_if_there(connection, settings_, name, stop);
+  const DescribedTable* told = shapes_.find(name, stop);
+  std::optional<DescribedTable> now = table_now(table, name, columns, has, stop);
 
   // A row without all its columns is one of the catalog's table, or of the last shape, if that has them.
   std::vector<test_decoding::Column> all_columns;
   if (has == Has::kSome) {
     if (now) all_columns = columns_of(*now);
-    if (table.shape && !(now && shows(table, all_columns)) && has_some(table, columns)) {
+    bool is_same = table.shape && (!now || now->version->source_table == table.shape->version->source_table);
+    if (is_same && !(now && shows(table, all_columns)) && has_some(table, columns)) {
       table.is_current = true;
       return;
     }
@@ -172,21 +208,29 @@ void PrintedTables::fit(PrintedTable& table, std::string_view printed, Printed c
   if (now) {
     relation.oid = static_cast<std::uint32_t>(now->version->source_table);
     relation.replica_identity = now->replica_identity;
+  } else if (told != nullptr) {
+    relation.oid = static_cast<std::uint32_t>(told->version->source_table);
+    relation.replica_identity = told->replica_identity;
   } else if (table.shape) {
     relation.oid = static_cast<std::uint32_t>(table.shape->version->source_table);
     relation.replica_identity = table.shape->whole_old_rows ? 'f' : 'd';
   }
+  // Nothing of another table's columns holds for this one's.
+  bool is_known = table.shape && table.shape->version->source_table == relation.oid;
+  StreamTablePtr last = is_known ? table.shape : nullptr;
+  if (!last && told != nullptr && told->version->source_table == relation.oid) last = stream_table_of(*told);
   std::vector<RelationColumn> sent;
   std::vector<PrintedTable::Column> shown;
   std::vector<const Value*> values;  // Of `sent`.
   for (const test_decoding::Column& column : columns) {
     std::optional<Facts> facts;
     if (now) facts = facts_of(*now, column);
-    if (!facts && table.shape) facts = facts_of(table, column);
+    if (!facts && !now && told != nullptr) facts = facts_of(*told, column);
+    if (!facts && is_known) facts = facts_of(table, column);
     // With nothing else known, an old row that is not whole has the columns of its identity.
     if (!facts) {
       facts = Facts{.type_oid = type_named(column.type, connection, stop),
-                    .in_identity = has == Has::kSome && !now && !table.shape};
+                    .in_identity = has == Has::kSome && !now && told == nullptr && !is_known};
     }
     shown.push_back({.name = std::string(column.name),
                      .type = std::string(column.type),
@@ -200,7 +244,6 @@ void PrintedTables::fit(PrintedTable& table, std::string_view printed, Printed c
   }
   relation.columns = sent;
 
-  StreamTablePtr last = table.shape;
   table.shape = make_stream_table(relation, now, last, settings_, connection, stop);
   auto limit_digits = [&] {
     bool fits = true;
@@ -225,6 +268,21 @@ void PrintedTables::fit(PrintedTable& table, std::string_view printed, Printed c
   table.columns = std::move(shown);
   table.is_current = true;
   table.hidden.clear();
+}
+
+bool PrintedTables::fits_identity(const PrintedTable& table, Printed before) {
+  std::uint64_t oid = table.shape->version->source_table;
+  if (!shapes_.is_doubtful(oid)) return true;
+  bool fits = std::ranges::all_of(table.columns, [&](const PrintedTable::Column& known) {
+    bool is_there = std::ranges::find(before, known.name, &test_decoding::Column::name) != before.end();
+    bool in_identity = std::ranges::any_of(table.shape->columns, [&](const StreamTable::Column& column) {
+      return column.place == known.place && column.place >= 0 && column.in_identity;
+    });
+    // What is null is left out of a whole old row.
+    return is_there == in_identity || (!is_there && table.shape->whole_old_rows);
+  });
+  if (!fits) shapes_.forget_doubtful(oid);
+  return fits;
 }
 
 void PrintedTables::look_again(std::stop_token stop) {

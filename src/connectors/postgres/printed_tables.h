@@ -37,13 +37,18 @@ struct PrintedTable {
 //
 // The plugin says no table numbers, no type modifiers and no identity, and describes no table before its
 // rows: each row has its columns' names and types, as they were at its place in the log. So a table's shape
-// is taken from the event trigger's last message about it where rows have its names and types, or from the
-// catalog, and kept as long as they do and no other message comes. The rest is compared with the
-// catalog now and then, and where a number has more digits than its column's modifier allows. After an ALTER
-// that changes only the rest, rows have the former shape until then, which alters no value of theirs.
+// is taken from the event trigger's last message about the name where rows have its names and types, or from
+// what the task has kept of it, or from the catalog, and stays as long as they do and no other message comes.
+// The rest is compared with the catalog now and then, and where a number has more digits than its column's
+// modifier allows. After an ALTER that changes only the rest, rows have the former shape until then, which
+// alters no value of theirs.
+//
+// Where not all DDL is told, a kept name may be another table's by now. A row that fits both is taken for the
+// other's, whose copy holds it if it is: the last changes of the former one may then be missing, which is
+// warned of, but none is there twice.
 class PrintedTables {
  public:
-  PrintedTables(const Settings& settings, Control control, const DdlShapes& shapes,
+  PrintedTables(const Settings& settings, Control control, DdlShapes& shapes,
                 std::function<bool(const model::TableName&)> wants)
       : settings_(settings), control_(std::move(control)), shapes_(shapes), wants_(std::move(wants)) {}
 
@@ -56,13 +61,22 @@ class PrintedTables {
   void fit(PrintedTable& table, std::string_view printed, std::span<const test_decoding::Column> columns,
            Has has, std::stop_token stop);
 
+  // Whether the old row of an update or delete can be one of `table.shape`: where it is not whole, it has the
+  // columns of the identity. If it cannot, what the task has kept of the table is of the past, and is
+  // forgotten: it is to be fitted again.
+  bool fits_identity(const PrintedTable& table, std::span<const test_decoding::Column> before);
+
   // Marks the tables of which the catalog says something else than before.
   void look_again(std::stop_token stop);
 
  private:
+  std::optional<DescribedTable> table_now(const PrintedTable& table, const model::TableName& name,
+                                          std::span<const test_decoding::Column> columns, Has has,
+                                          std::stop_token stop);
+
   const Settings& settings_;
   const Control control_;
-  const DdlShapes& shapes_;
+  DdlShapes& shapes_;
   std::function<bool(const model::TableName&)> wants_;
   std::unordered_map<std::string, PrintedTable> tables_;
   std::string name_;

@@ -88,6 +88,14 @@ StreamTable from_catalog(const Relation& relation, const DescribedTable& table,
   return stream;
 }
 
+// Whether the numbers of the columns that have one ascend, as they do in every table.
+bool is_in_order(const TableVersion& table) {
+  std::int32_t last = 0;
+  return std::ranges::all_of(table.columns, [&](const model::Column& column) {
+    return column.source_number == 0 || std::exchange(last, column.source_number) < column.source_number;
+  });
+}
+
 // A column that the last known version has too keeps all that is known of it.
 StreamTable from_relation(const Relation& relation, const StreamTable* known, const Settings& settings,
                           Connection& connection, std::stop_token stop) {
@@ -135,6 +143,9 @@ StreamTable from_relation(const Relation& relation, const StreamTable* known, co
     version->columns.push_back(std::move(described));
     stream.columns.push_back(column);
   }
+  if (!is_in_order(*version)) {
+    for (model::Column& column : version->columns) column.source_number = 0;
+  }
   if (known != nullptr) {
     for (std::uint32_t old : known->version->key) {
       if (new_place[old] >= 0) version->key.push_back(static_cast<std::uint32_t>(new_place[old]));
@@ -147,6 +158,23 @@ StreamTable from_relation(const Relation& relation, const StreamTable* known, co
 }
 
 }  // namespace
+
+StreamTablePtr stream_table_of(const DescribedTable& table) {
+  StreamTable stream;
+  stream.version = table.version;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    const CatalogColumn& column = table.columns[i];
+    stream.columns.push_back({.place = static_cast<std::int32_t>(i),
+                              .in_identity = std::ranges::count(table.version->key, i) > 0,
+                              .type_oid = column.type_oid,
+                              .typmod = column.typmod,
+                              .codec = column.codec,
+                              .read = text_reader(column.codec.codec)});
+  }
+  stream.row_size = stream.columns.size();
+  stream.whole_old_rows = table.replica_identity == 'f';
+  return std::make_shared<const StreamTable>(std::move(stream));
+}
 
 StreamTablePtr make_stream_table(const Relation& relation, const std::optional<DescribedTable>& now,
                                  const StreamTablePtr& known, const Settings& settings,
@@ -175,9 +203,11 @@ StreamTablePtr Relations::describe(const Relation& relation, const StreamTablePt
                                    std::stop_token stop) const {
   Connection& connection = control_(stop);
   std::optional<DescribedTable> now;
-  if (const DescribedTable* told = shapes_.find(relation.oid)) now = *told;
+  const DescribedTable* told = shapes_.find(relation.oid, stop);
+  if (told != nullptr) now = *told;
   if (!now || !match(*now, relation)) now = describe_table(connection, settings_, relation.oid, stop);
-  return make_stream_table(relation, now, known, settings_, connection, stop);
+  StreamTablePtr last = known == nullptr && told != nullptr ? stream_table_of(*told) : known;
+  return make_stream_table(relation, now, last, settings_, connection, stop);
 }
 
 void Relations::take(const pgoutput::Description& description, std::uint32_t streamed_by,
@@ -185,7 +215,7 @@ void Relations::take(const pgoutput::Description& description, std::uint32_t str
   std::uint32_t oid = description.relation.oid;
   const Described* known = current(oid, streamed_by);
   StreamTablePtr table = known != nullptr ? known->table : nullptr;
-  const DescribedTable* shape = shapes_.find(oid);
+  const DescribedTable* shape = shapes_.find(oid, stop);
   model::TableVersionPtr told = shape != nullptr ? shape->version : nullptr;
   bool is_same = table && known->bytes == description.bytes && known->told == told;
   if (!is_same) table = describe(description.relation, table, stop);
@@ -199,11 +229,11 @@ void Relations::take(const pgoutput::Description& description, std::uint32_t str
 void Relations::take_told_names() {
   if (std::exchange(shapes_seen_, shapes_.changes()) == shapes_.changes()) return;
   for (auto& [oid, described] : tables_) {
-    const DescribedTable* shape = shapes_.find(oid);
-    if (shape == nullptr || shape->version == described.told) continue;
-    if (shape->version->name == described.table->version->name) continue;
+    model::TableVersionPtr shape = shapes_.version(oid);
+    if (shape == nullptr || shape == described.told) continue;
+    if (shape->name == described.table->version->name) continue;
     auto version = std::make_shared<TableVersion>(*described.table->version);
-    version->name = shape->version->name;
+    version->name = shape->name;
     auto table = std::make_shared<StreamTable>(*described.table);
     table->version = std::move(version);
     described.table = std::move(table);

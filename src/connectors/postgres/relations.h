@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -45,25 +44,28 @@ using StreamTablePtr = std::shared_ptr<const StreamTable>;
 // catalog is believed only where it agrees in every column. Where it does not, a column that `known`, the
 // table's last shape, has too keeps all that is known of it. A table that is equal to the known one keeps its
 // version. `connection` is for types.
+//
+// Where columns are known by another shape alone, numbers out of order tell that names went round: then none
+// is believed.
 StreamTablePtr make_stream_table(const Relation& relation, const std::optional<DescribedTable>& now,
                                  const StreamTablePtr& known, const Settings& settings,
                                  Connection& connection, std::stop_token stop);
 
-// Gives the connection for the catalog, where that is needed.
-using Control = std::function<Connection&(std::stop_token)>;
+// The table of a shape that was kept or told, to be the known one.
+StreamTablePtr stream_table_of(const DescribedTable& table);
 
 // The tables of a pgoutput stream by pg_class.oid. Used by one thread.
 //
 // A RELATION message says names, types and identity as they were at its place in the log. It does not say
 // column numbers, key order, nullability or generated columns. The event trigger's message before it does, if
-// there is one, and the catalog does, but as of now. So each is believed only where it agrees with the
-// RELATION message in every column.
+// there is one, or the shape that the task has kept, and the catalog does, but as of now. So each is believed
+// only where it agrees with the RELATION message in every column.
 //
 // What a transaction in progress shows of a table is its own until it commits: the server describes the table
 // again to the others, and to the transaction itself after a subtransaction was rolled back.
 class Relations {
  public:
-  Relations(const Settings& settings, Control control, const DdlShapes& shapes)
+  Relations(const Settings& settings, Control control, DdlShapes& shapes)
       : settings_(settings), control_(std::move(control)), shapes_(shapes) {}
 
   // Takes a description, from within a piece of the transaction `streamed_by`, or 0.
@@ -94,7 +96,7 @@ class Relations {
 
   const Settings& settings_;
   const Control control_;
-  const DdlShapes& shapes_;
+  DdlShapes& shapes_;
   std::uint64_t shapes_seen_ = 0;  // changes() of the shapes when their names were last taken.
   ByOid tables_;
   std::unordered_map<std::uint32_t, ByOid> streamed_;  // By transaction.

@@ -27,7 +27,7 @@ class RelationsTest : public ::testing::TestWithParam<int> {
       : server_(GetParam()),
         settings_(read_settings(endpoint_at(server_.port()))),
         connection_(settings_, ConnectionPurpose::kOrdinary, "relations", {}),
-        shapes_(settings_),
+        shapes_(settings_, [this](std::stop_token) -> Connection& { return connection_; }),
         relations_(settings_, [this](std::stop_token) -> Connection& { return connection_; }, shapes_) {
     server_.sql("CREATE TABLE t (a int PRIMARY KEY)");
     oid_ = static_cast<std::uint32_t>(std::stoul(server_.value("SELECT 't'::regclass::oid")));

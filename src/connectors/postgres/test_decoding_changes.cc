@@ -81,8 +81,12 @@ class TestDecodingDecoder final : public ChangeDecoder {
     test_decoding::RowValues row = decoder_.read_values(line);
     bool has_after = line.operation != Operation::kDelete;
     if (!has_after && !row.has_before) return leave_out(table, line.table);
-    tables_.fit(table, line.table, has_after ? row.after : row.before,
-                has_after ? PrintedTables::Has::kAll : PrintedTables::Has::kSome, stop);
+    auto fit = [&] {
+      tables_.fit(table, line.table, has_after ? row.after : row.before,
+                  has_after ? PrintedTables::Has::kAll : PrintedTables::Has::kSome, stop);
+    };
+    fit();
+    if (row.has_before && !tables_.fits_identity(table, row.before)) fit();
     bool names_row = table.shape->version->identity != model::RowIdentity::kNone;
     if (line.operation != Operation::kInsert && !names_row) return leave_out(table, line.table);
 
@@ -118,6 +122,12 @@ class TestDecodingDecoder final : public ChangeDecoder {
   // With pgoutput such a table is published for inserts and truncates only.
   static void leave_out(PrintedTable& table, std::string_view printed) {
     if (table.left_out++ > 0) return;
+    if (table.shape && table.shape->version->source_table == 0) {
+      base::log_warning(
+          base::kSourceCapture,
+          "table {} is gone, and the task never knew its key: its updates and deletes are left out", printed);
+      return;
+    }
     base::log_warning(base::kSourceCapture,
                       "table {} has no primary key and no replica identity: its updates and deletes are left "
                       "out",

@@ -8,6 +8,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "engine/cdc/frozen_shapes.h"
+#include "engine/cdc/known_shapes.h"
 #include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
 
@@ -57,6 +58,7 @@ ChangeRouter::Table& ChangeRouter::add(TableState state) {
   table.carried = phase == TablePhase::kLoaded || phase == TablePhase::kDropped;
   table.waits = phase == TablePhase::kQueued || phase == TablePhase::kLoading;
   table.left = phase == TablePhase::kLeft;
+  table.holds_name = !table.state.last_shape.empty();
   if (!table.state.mark.empty()) table.mark = context_.source.parse_mark(table.state.mark);
   if (!table.state.last_shape.empty())
     table.shape = std::make_shared<model::TableVersion>(parse_shape(table.state.last_shape));
@@ -104,6 +106,7 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
       return tables_.insert(std::move(unnumbered)).position->second;
     }
   }
+  if (Table* only = version.source_table == 0 ? only_table_of(version.name) : nullptr) return *only;
   const Table* known = nullptr;
   bool has_left = false;
   for (const auto& [key, table] : tables_) {
@@ -115,7 +118,7 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
     if (known != nullptr) leave(stamp, version);
     return tables_[{version.source_table, version.name}];
   }
-  if (known != nullptr && !has_left) return follow(stamp, *known, version);
+  if (known != nullptr && !has_left) return follow(*known, version);
   // One that comes back at once is new when it is stored that it has left.
   bool is_leaving = std::ranges::any_of(
       leaving_, [&](const auto& leaving) { return leaving.first.source_number == version.source_table; });
@@ -127,6 +130,18 @@ void ChangeRouter::store(const TableState& state) {
   base::failpoint("before_table_change");
   context_.state.set_table(state);
   base::failpoint("after_table_change");
+}
+
+// The task's one table of the name, for changes of which the source does not know the number any more; null
+// where there is none, or several.
+ChangeRouter::Table* ChangeRouter::only_table_of(const model::TableName& name) {
+  Table* only = nullptr;
+  for (auto& [key, table] : tables_) {
+    if (key.second != name || table.ordinals == nullptr || table.left) continue;
+    if (only != nullptr) return nullptr;
+    only = &table;
+  }
+  return only;
 }
 
 // A table that the task does not have: its rows are copied in the next pause.
@@ -154,19 +169,19 @@ ChangeRouter::Table& ChangeRouter::appear(const model::TransactionStamp& stamp,
 
 // A table of the task under another name. Nothing is copied: what it has on the target stays under the old
 // name.
-ChangeRouter::Table& ChangeRouter::follow(const model::TransactionStamp& stamp, const Table& known,
-                                          const model::TableVersion& version) {
+ChangeRouter::Table& ChangeRouter::follow(const Table& known, const model::TableVersion& version) {
   base::log_info(base::kTablesManager, "table {} is called {} now: its changes go there from here on",
                  model::to_string(known.state.source), model::to_string(version.name));
   TableState state = known.state;
   state.source = version.name;
   state.target = target_name(context_, version.name);
   if (state.phase == TablePhase::kDropped) state.phase = TablePhase::kLoaded;
+  // The old name has it until the checkpoint has come here.
+  state.last_shape.clear();
   store(state);
   model::TableVersionPtr shape = known.shape;
   Table& table = add(std::move(state));
   table.shape = std::move(shape);
-  if (table.shape) said_shapes_.push_back({&table, table.shape, stamp.resume_position});
   ++counts_of(table).ddls;
   return table;
 }
@@ -193,19 +208,41 @@ void ChangeRouter::skip(const model::TransactionStamp& stamp, Table& table) {
 }
 
 // A shape is said again at each start, by each transaction that is sent in pieces, and wherever the stream is
-// not sure.
+// not sure. Said between transactions it has no place in the log.
 void ChangeRouter::take_shape(const model::TransactionStamp& stamp, Table& table,
                               const model::TableVersionPtr& shape) {
-  if (table.shape != nullptr && table.shape->columns == shape->columns) return;
-  if (table.shape != nullptr) ++counts_of(table).ddls;
+  if (stamp.id == 0) return;
+  bool is_same = table.shape != nullptr && table.shape->columns == shape->columns &&
+                 table.shape->key == shape->key && table.shape->identity == shape->identity;
+  if (is_same && table.holds_name) return;
+  if (!is_same && table.shape != nullptr && table.carried) ++counts_of(table).ddls;
   table.shape = shape;
+  for (auto& [key, other] : tables_) {
+    if (key.first == shape->source_table || key.second == shape->name) other.holds_name = false;
+  }
+  table.holds_name = true;
   said_shapes_.push_back({&table, shape, stamp.resume_position});
 }
 
-void ChangeRouter::drop(Table& table) {
+void ChangeRouter::drop(const model::TransactionStamp& stamp, Table& table) {
   if (table.state.phase != TablePhase::kLoaded) return;
   table.state.phase = TablePhase::kDropped;
   store(table.state);
+  if (stamp.id != 0) said_shapes_.push_back({&table, nullptr, stamp.resume_position});
+}
+
+// Into what is stored with the checkpoint.
+void ChangeRouter::keep_shape(Table& table, const model::TableVersionPtr& shape,
+                              std::vector<TableState>& stored) {
+  table.state.last_shape = shape ? shape_text(*shape) : std::string();
+  stored.push_back(table.state);
+  if (!shape) return;
+  for (auto& [key, other] : tables_) {
+    if (&other == &table || other.state.last_shape.empty()) continue;
+    if (!are_rivals(other.state, table.state)) continue;
+    other.state.last_shape.clear();
+    stored.push_back(other.state);
+  }
 }
 
 void ChangeRouter::look_for_suspensions() {
@@ -239,8 +276,7 @@ ChangeProgress ChangeRouter::progress(const model::Checkpoint& durable, const mo
   progress.counted_through = counted_through_;
   std::erase_if(said_shapes_, [&](const SaidShape& said) {
     if (durable.resume_position < said.position) return false;
-    said.table->state.last_shape = shape_text(*said.shape);
-    progress.tables.push_back(said.table->state);
+    keep_shape(*said.table, said.shape, progress.tables);
     return true;
   });
   std::erase_if(leaving_, [&](auto& leaving) {
@@ -272,10 +308,15 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
   if (change.table == nullptr) return false;
   Table& table = table_of(stamp, change);
   if (table.waits) {
+    if (change.kind == ChangeKind::kSchemaChange) take_shape(stamp, table, *change.table);
     skip(stamp, table);
     return false;
   }
-  if (!table.carried) return false;
+  if (!table.carried) {
+    if (table.ordinals != nullptr && !table.left && change.kind == ChangeKind::kSchemaChange)
+      take_shape(stamp, table, *change.table);
+    return false;
+  }
   if (table.mark && stamp.id != 0) {
     Coverage coverage = table.mark->covers(stamp);
     if (coverage == Coverage::kInCopy) return false;
@@ -299,7 +340,7 @@ bool ChangeRouter::wants(const model::TransactionStamp& stamp, const Change& cha
     case ChangeKind::kUpdate: ++counts_of(table).updates; break;
     case ChangeKind::kDelete: ++counts_of(table).deletes; break;
     case ChangeKind::kSchemaChange: take_shape(stamp, table, *change.table); return true;
-    case ChangeKind::kDrop: drop(table); [[fallthrough]];
+    case ChangeKind::kDrop: drop(stamp, table); [[fallthrough]];
     default: ++counts_of(table).ddls; return true;
   }
   row_in_hand_ = true;

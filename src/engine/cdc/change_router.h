@@ -22,7 +22,8 @@ namespace ferry::engine {
 // It also notices tables that appear, change their names or go. A table that appears is queued in the state,
 // and its changes are left out: its copy, which is taken when the stream pauses, holds them. A table is known
 // by its number and name, so each change goes where the table's name of its time says, also when it comes
-// again after a restart. Used by one thread.
+// again after a restart. Of the entries of one number, and of those of one name, only the one that has both
+// at the checkpoint keeps a last shape (known_shapes()). Used by one thread.
 class ChangeRouter {
  public:
   // Reads the tables, their marks and counts from the state.
@@ -58,6 +59,7 @@ class ChangeRouter {
     bool waits = false;                               // For its copy.
     bool suspended = false;                           // As of suspensions_.
     bool left = false;                                // Has a name now that is not selected.
+    bool holds_name = false;                          // The stream said last that the name is the table's.
     std::shared_ptr<const model::SnapshotMark> mark;  // Null once every later transaction is after the copy.
     model::TableVersionPtr shape;                     // As the stream last said it; null where not known.
     std::uint64_t skipped_in = 0;  // transactions_ when a change was last left out for the copy.
@@ -70,12 +72,14 @@ class ChangeRouter {
   Table& table_of(const model::TransactionStamp& stamp, const model::Change& change);
   Table& find_or_make(const model::TransactionStamp& stamp, const model::TableVersion& version);
   Table& appear(const model::TransactionStamp& stamp, const model::TableVersion& version);
-  Table& follow(const model::TransactionStamp& stamp, const Table& known, const model::TableVersion& version);
+  Table& follow(const Table& known, const model::TableVersion& version);
+  Table* only_table_of(const model::TableName& name);
   void leave(const model::TransactionStamp& stamp, const model::TableVersion& version);
   void skip(const model::TransactionStamp& stamp, Table& table);
   void take_shape(const model::TransactionStamp& stamp, Table& table, const model::TableVersionPtr& shape);
   void store(const TableState& state);
-  void drop(Table& table);
+  void drop(const model::TransactionStamp& stamp, Table& table);
+  void keep_shape(Table& table, const model::TableVersionPtr& shape, std::vector<TableState>& stored);
   void look_for_suspensions();
   void suspend(Table& table);
   void store_suspensions();
@@ -102,7 +106,7 @@ class ChangeRouter {
   // state as it was.
   struct SaidShape {
     Table* table;
-    model::TableVersionPtr shape;
+    model::TableVersionPtr shape;  // Null where the table is gone.
     model::StreamPosition position;
   };
   std::vector<SaidShape> said_shapes_;

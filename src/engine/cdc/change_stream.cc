@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "engine/cdc/applier.h"
 #include "engine/cdc/change_router.h"
+#include "engine/cdc/known_shapes.h"
 #include "engine/cdc/sorter.h"
 
 namespace ferry::engine {
@@ -123,6 +124,7 @@ StreamEnd run_change_stream(const TaskContext& context, connector::SourceCapture
   StreamWriter writer(context, capture, totals);
 
   base::failpoint("before_stream_start");
+  capture.know(known_shapes(context.state));
   capture.start(writer.start(), stop);
   context.observer.changes_started(writer.start().text());
   base::log_info(base::kSourceCapture, "changes are read from {} on", writer.start().text());

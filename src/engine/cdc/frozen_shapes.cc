@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "engine/cdc/retyped_value.h"
-#include "engine/tables_manager.h"
 #include "engine/table_shape_text.h"
+#include "engine/tables_manager.h"
 
 namespace ferry::engine {
 namespace {

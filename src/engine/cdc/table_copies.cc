@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "engine/cdc/applier.h"
 #include "engine/cdc/frozen_shapes.h"
+#include "engine/cdc/known_shapes.h"
 #include "engine/full_load/full_load.h"
 #include "engine/table_shape_text.h"
 #include "engine/tables_manager.h"
@@ -131,6 +132,8 @@ class InsertCopier {
     table_.last_shape = shape_text(*unload->table());
     if (keeps_shapes(context_.definition.settings)) table_.shape = table_.last_shape;
     base::failpoint("before_table_loading");
+    // The stream is where the table had its name already.
+    take_from_rivals(context_.state, table_);
     context_.state.set_table(table_);
     base::failpoint("after_table_loading");
     context_.row_errors.begin_load(table_.target);
