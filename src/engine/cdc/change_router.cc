@@ -197,7 +197,7 @@ void ChangeRouter::leave(const model::TransactionStamp& stamp, const model::Tabl
     table.carried = false;
     table.left = true;
     ++counts_of(table).ddls;
-    leaving_.emplace_back(table.state, stamp.resume_position);
+    leaving_.emplace_back(&table, stamp.resume_position);
   }
 }
 
@@ -281,8 +281,8 @@ ChangeProgress ChangeRouter::progress(const model::Checkpoint& durable, const mo
   });
   std::erase_if(leaving_, [&](auto& leaving) {
     if (durable.resume_position < leaving.second) return false;
-    leaving.first.phase = TablePhase::kLeft;
-    progress.tables.push_back(leaving.first);
+    leaving.first->state.phase = TablePhase::kLeft;
+    progress.tables.push_back(leaving.first->state);
     return true;
   });
   return progress;

@@ -110,7 +110,7 @@ class ChangeRouter {
     model::StreamPosition position;
   };
   std::vector<SaidShape> said_shapes_;
-  std::vector<std::pair<TableState, model::StreamPosition>> leaving_;
+  std::vector<std::pair<Table*, model::StreamPosition>> leaving_;
   std::optional<std::chrono::steady_clock::time_point> noticed_at_;  // The first of waiting_ in this stream.
   std::uint64_t suspensions_ = 0;  // RowErrorLog::suspensions() when it was asked about each table.
   std::uint64_t transactions_ = 0;
