@@ -120,8 +120,9 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
   }
   if (known != nullptr && !has_left) return follow(*known, version);
   // One that comes back at once is new when it is stored that it has left.
-  bool is_leaving = std::ranges::any_of(
-      leaving_, [&](const auto& leaving) { return leaving.first.source_number == version.source_table; });
+  bool is_leaving = std::ranges::any_of(leaving_, [&](const auto& leaving) {
+    return leaving.first->state.source_number == version.source_table;
+  });
   if (is_leaving) return ignored_;
   return appear(stamp, version);
 }
