@@ -80,11 +80,6 @@ class Variant:
     spill: bool = False
 
     @property
-    def finds_renamed_tables(self) -> bool:
-        """What test_decoding prints names tables only, so a table renamed while Ferry is down is not found."""
-        return self.plugin == "pgoutput"
-
-    @property
     def name(self) -> str:
         return "-".join([self.format, self.plugin, *(["streaming"] if self.streaming else []),
                          *(["spill"] if self.spill else [])])
@@ -196,7 +191,7 @@ class Round:
     def live(self, life: soak_kills.Life) -> None:
         """Starts Ferry and lets it live until its failpoint, or for so long and then kills it."""
         if self._is_loaded():
-            self._writers.allow_renaming_tables(self._variant.finds_renamed_tables)
+            self._writers.allow_renaming_tables(True)
             self._write_bulk_once()
         self.ferry.start(life.failpoint)
         if life.stopped:

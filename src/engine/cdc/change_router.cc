@@ -124,6 +124,19 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
     return leaving.first->state.source_number == version.source_table;
   });
   if (is_leaving) return ignored_;
+  // Rows of two tables in one would be nobody's.
+  model::TableName target = target_name(context_, version.name);
+  auto other = std::ranges::find_if(tables_, [&](const auto& entry) {
+    const TableState& state = entry.second.state;
+    return entry.second.carried && state.target == target && state.source != version.name;
+  });
+  if (other != tables_.end()) {
+    base::log_warning(base::kTablesManager,
+                      "table {} is new and left out: on the target it would be {}, which {} is already",
+                      model::to_string(version.name), model::to_string(target),
+                      model::to_string(other->second.state.source));
+    return tables_[{version.source_table, version.name}];
+  }
   return appear(stamp, version);
 }
 
