@@ -96,6 +96,28 @@ bool is_in_order(const TableVersion& table) {
   });
 }
 
+// Generated columns are not in the message, and are there still as far as is known: each comes behind the
+// column that it was behind. `new_place` says where the known version's columns are, -1 for those that are
+// gone.
+void add_generated(const StreamTable& known, std::vector<std::int32_t>& new_place, StreamTable& stream,
+                   TableVersion& version) {
+  std::int32_t place = 0;
+  for (std::size_t k = 0; k < new_place.size(); ++k) {
+    const model::Column& described = known.version->columns[k];
+    bool is_sent =
+        std::ranges::find(version.columns, described.name, &model::Column::name) != version.columns.end();
+    if (new_place[k] < 0 && described.generated && !is_sent) {
+      for (std::int32_t& other : new_place) other += other >= place ? 1 : 0;
+      new_place[k] = place;
+      StreamTable::Column column = known.columns[k];
+      column.place = -1;
+      stream.columns.insert(stream.columns.begin() + place, column);
+      version.columns.insert(version.columns.begin() + place, described);
+    }
+    if (new_place[k] >= 0) place = new_place[k] + 1;
+  }
+}
+
 // A column that the last known version has too keeps all that is known of it.
 StreamTable from_relation(const Relation& relation, const StreamTable* known, const Settings& settings,
                           Connection& connection, std::stop_token stop) {
@@ -143,6 +165,7 @@ StreamTable from_relation(const Relation& relation, const StreamTable* known, co
     version->columns.push_back(std::move(described));
     stream.columns.push_back(column);
   }
+  if (known != nullptr) add_generated(*known, new_place, stream, *version);
   if (!is_in_order(*version)) {
     for (model::Column& column : version->columns) column.source_number = 0;
   }

@@ -85,6 +85,21 @@ TEST_P(RelationsTest, BelievesTheDescriptionThatCameLast) {
   EXPECT_EQ(columns_for(0), 1U);
 }
 
+// The catalog is ahead of the log, and the log does not say generated columns.
+TEST_P(RelationsTest, KeepsGeneratedColumnsWhereTheCatalogIsOfAnotherTime) {
+  server_.sql("ALTER TABLE t ADD b int, ADD g int GENERATED ALWAYS AS (a * 2) STORED, ADD c int");
+  take({"a", "b", "c"}, 0);
+  server_.sql("ALTER TABLE t DROP c");
+  take({"a", "c"}, 0);
+  const StreamTable& table = relations_.find(oid_, 0);
+  std::vector<std::string> names;
+  for (const model::Column& column : table.version->columns) names.push_back(column.name);
+  EXPECT_THAT(names, ::testing::ElementsAre("a", "g", "c"));
+  EXPECT_EQ(table.columns[1].place, -1);
+  EXPECT_EQ(table.columns[2].place, 1);
+  EXPECT_EQ(table.version->key, std::vector<std::uint32_t>{0});
+}
+
 TEST_P(RelationsTest, AsksTheCatalogAgainOnceATransactionHasCommitted) {
   take({"a", "b"}, 7);
   EXPECT_EQ(relations_.find(oid_, 7).version->columns[1].source_number, 0);
