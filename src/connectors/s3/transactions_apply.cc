@@ -124,10 +124,19 @@ class TransactionsApply final : public connector::TargetApply {
   void leave_intents_before(const StreamPosition& commit) {
     if (object_ && object_->intent && object_->intent->last.commit < commit) close();
     while (!intents_.empty() && intents_.front().last.commit < commit) {
+      tell_of_missing(intents_.front(), 0);
       target_->remove(intents_.front().key);
       target_->journal().forget(kAllTables, intents_.front().key);
       intents_.pop_front();
     }
+  }
+
+  static void tell_of_missing(const ObjectRecord& intent, std::int64_t rows) {
+    if (rows == intent.rows) return;
+    base::log_warning(
+        base::kTargetApply,
+        "{} was to hold {} rows and holds {}: changes of tables that are suspended came no second time",
+        intent.key, intent.rows, rows);
   }
 
   OpenObject& object_for(const model::TransactionStamp& stamp) {
@@ -160,6 +169,7 @@ class TransactionsApply final : public connector::TargetApply {
                    .remedy = "Please report this. Load the tables anew with --restart."});
     }
     if (rows == 0) return;
+    if (object.intent) tell_of_missing(*object.intent, rows);
     object.writer->finish();
     ObjectRecord record;
     if (object.intent) {

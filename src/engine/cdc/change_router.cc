@@ -128,7 +128,8 @@ ChangeRouter::Table& ChangeRouter::find_or_make(const model::TransactionStamp& s
   model::TableName target = target_name(context_, version.name);
   auto other = std::ranges::find_if(tables_, [&](const auto& entry) {
     const TableState& state = entry.second.state;
-    return entry.second.carried && state.target == target && state.source != version.name;
+    bool is_there = entry.second.carried || entry.second.waits;
+    return is_there && state.target == target && state.source != version.name;
   });
   if (other != tables_.end()) {
     base::log_warning(base::kTablesManager,
