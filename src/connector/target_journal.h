@@ -26,7 +26,7 @@ enum class ObjectPhase : std::uint8_t { kLoad, kChanges };
 // One object a target wrote or is about to write. For kChanges it is the file intent: key and cut are stored
 // before the object is written, so that after any crash the same rows go into the same object.
 struct ObjectRecord {
-  model::TableName table;  // On the target.
+  model::TableName table;  // On the target. Empty for an object with changes of all tables.
   ObjectPhase phase = ObjectPhase::kLoad;
   std::uint64_t load_epoch = 0;  // kLoad only.
   std::string key;               // The object's full key in its bucket or folder.

@@ -685,6 +685,9 @@ void TaskState::intend(const connector::ObjectRecord& object) {
 }
 
 void TaskState::write_object(const connector::ObjectRecord& object) {
+  if (object.table == model::TableName()) {
+    for (const auto& [table, counts] : std::exchange(noted_counts_, {})) write_row_counts(table, counts);
+  }
   auto counts = noted_counts_.extract(object.table);
   if (!counts.empty()) write_row_counts(object.table, counts.mapped());
   Statement(*this,

@@ -50,7 +50,8 @@ Applier::Applier(const TaskContext& context, connector::SourceCapture* capture)
       capture_(capture),
       whole_rows_(context.target.capabilities().whole_rows),
       // A lookup is short, and what was captured is still applied when stop is requested.
-      completer_(context.source.lookup(), context.state.looked_up_values(), std::stop_token()),
+      completer_(context.source.lookup(), context.state.looked_up_values(), context.mapping.transformations(),
+                 std::stop_token()),
       shapes_(context),
       lobs_(context.definition.settings, context.mapping, context.on_lob_truncation),
       stored_(*context.state.checkpoint()),

@@ -199,14 +199,18 @@ void LookedUpValues::remember(const model::TableName& table, const LookedUpCell&
 
 void LookedUpValues::sync(const model::TableName& table) {
   std::lock_guard lock(mutex_);
-  auto found = files_.find(table);
-  if (found != files_.end()) found->second->sync();
+  for (auto& [name, file] : files_) {
+    if (name == table || table == model::TableName()) file->sync();
+  }
 }
 
 void LookedUpValues::forget(const model::TableName& table, const ChangePoint& last) {
   std::lock_guard lock(mutex_);
-  auto found = files_.find(table);
-  if (found != files_.end()) found->second->forget(last);
+  ChangePoint end{.commit = last.commit, .ordinal = std::numeric_limits<std::uint64_t>::max()};
+  bool is_of_all = table == model::TableName();
+  for (auto& [name, file] : files_) {
+    if (is_of_all || name == table) file->forget(is_of_all ? end : last);
+  }
 }
 
 }  // namespace ferry::engine

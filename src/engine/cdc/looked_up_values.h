@@ -24,7 +24,7 @@ struct LookedUpCell {
 
 // Values that the log did not send and that were looked up in the source, kept until the object that holds
 // them is done: after a crash the same object must get the same values, and the source may have others by
-// then. One file per table in `folder`, in the form of docs/formats/state.md. Thread-safe.
+// then. One file per target table in `folder`, in the form of docs/formats/state.md. Thread-safe.
 class LookedUpValues {
  public:
   struct Value {
@@ -39,9 +39,10 @@ class LookedUpValues {
   std::optional<Value> find(const model::TableName& table, const LookedUpCell& cell);
   // Keeps a value; durable after sync().
   void remember(const model::TableName& table, const LookedUpCell& cell, const Value& value);
-  // The values of the table are durable when it returns.
+  // The values of the table, of all tables where its name is empty, are durable when it returns.
   void sync(const model::TableName& table);
-  // The object whose last change is at `last` is done: values up to there are needed no more.
+  // The object whose last change is at `last` is done: values up to there are needed no more. An empty name
+  // is all tables, and then whole transactions.
   void forget(const model::TableName& table, const connector::ChangePoint& last);
 
  private:

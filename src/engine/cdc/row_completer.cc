@@ -44,8 +44,8 @@ class RowCompleter::CompletedTransaction final : public model::Transaction {
 };
 
 RowCompleter::RowCompleter(std::unique_ptr<connector::SourceLookup> lookup, LookedUpValues& values,
-                           std::stop_token stop)
-    : lookup_(std::move(lookup)), values_(values), stop_(std::move(stop)) {}
+                           const mapping::Transformations& rules, std::stop_token stop)
+    : lookup_(std::move(lookup)), values_(values), rules_(rules), stop_(std::move(stop)) {}
 
 std::unique_ptr<model::Transaction> RowCompleter::complete(model::Transaction& transaction) {
   return std::make_unique<CompletedTransaction>(*this, transaction);
@@ -53,7 +53,7 @@ std::unique_ptr<model::Transaction> RowCompleter::complete(model::Transaction& t
 
 void RowCompleter::fill(const Change& change, const ChangePoint& point, std::vector<Cell>& after,
                         std::vector<std::string>& storage) {
-  const model::TableName& table = (*change.table)->name;
+  const model::TableName table = rules_.target_name((*change.table)->name);
   std::vector<std::uint32_t> missing;
   std::vector<LookedUpValues::Value> found;
   storage.clear();

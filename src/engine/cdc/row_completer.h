@@ -8,6 +8,7 @@
 
 #include "connector/source.h"
 #include "engine/cdc/looked_up_values.h"
+#include "mapping/transformations.h"
 #include "model/transaction.h"
 
 namespace ferry::engine {
@@ -17,8 +18,10 @@ namespace ferry::engine {
 // targets that write whole rows. Used by one thread.
 class RowCompleter {
  public:
-  // Both outlive it. The lookup makes its connection when it is first needed.
-  RowCompleter(std::unique_ptr<connector::SourceLookup> lookup, LookedUpValues& values, std::stop_token stop);
+  // `values` and `rules` outlive it. The lookup makes its connection when it is first needed. Values are kept
+  // under the names that `rules` give to tables on the target.
+  RowCompleter(std::unique_ptr<connector::SourceLookup> lookup, LookedUpValues& values,
+               const mapping::Transformations& rules, std::stop_token stop);
 
   // `transaction` and this completer must outlive the result.
   std::unique_ptr<model::Transaction> complete(model::Transaction& transaction);
@@ -34,6 +37,7 @@ class RowCompleter {
 
   std::unique_ptr<connector::SourceLookup> lookup_;
   LookedUpValues& values_;
+  const mapping::Transformations& rules_;
   std::stop_token stop_;
   std::uint64_t transaction_ = 0;  // The number of the one that is being completed.
 };
